@@ -1,0 +1,62 @@
+# Everything is made in this clone: .venv, .cache and nothing outside. No root, no services.
+
+PORT ?= 8000
+# Any Python from 3.11 on, found by itself; or: make run PYTHON=/path/to/python3.12
+PYTHON ?=
+VENV ?= .venv
+# More arguments for pytest: make test ARGS='-k parser -x'
+ARGS ?=
+
+BIN = $(VENV)/bin
+SETUP = @sh tests/support/venv.sh $(VENV)
+# Floors 0 to 3 of the package (tests/test_floors.py), held to 100 % of their branches.
+LOW_FLOORS = minihttp/errors.py,minihttp/headers.py,minihttp/options.py,minihttp/waits.py,minihttp/wire/*,$\
+	minihttp/codec.py,minihttp/forms.py,minihttp/request.py,minihttp/response.py,minihttp/patterns.py,minihttp/tree.py,minihttp/routing.py
+
+.DEFAULT_GOAL := help
+.PHONY: help run run-mysql test test-all check format lint types wrk clean setup-run setup-dev
+
+help:  ## Show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 18
+
+setup-run:
+	$(SETUP) all $(PYTHON)
+
+setup-dev:
+	$(SETUP) dev $(PYTHON)
+
+run: setup-run  ## Serve the example on SQLite: make run PORT=8123
+	@exec $(BIN)/python examples/users_app.py --port $(PORT)
+
+run-mysql: setup-run  ## Serve the example on a private MariaDB of its own
+	@exec $(BIN)/python -m tests.support.mariadb -- $(BIN)/python examples/users_app.py --port $(PORT) --database {url}
+
+test: setup-dev  ## Run the tests, with a real MariaDB of their own: make test ARGS='-k name -x'
+	@$(BIN)/python -m tests.support.mariadb --fetch
+	$(BIN)/python -m pytest -W error $(ARGS)
+
+test-all:  ## Run the tests on every Python from 3.11 to 3.13 at hand, on asyncio and on uvloop
+	@sh tests/support/test_all.sh $(ARGS)
+
+check: lint types  ## All that must hold before a commit: format, lint, types, tests and coverage
+	@$(MAKE) test ARGS="--cov --cov-report= $(ARGS)"
+	$(BIN)/python -m coverage report
+	$(BIN)/python -m coverage report --include='$(LOW_FLOORS)' --fail-under=100
+
+format: setup-dev  ## Put the code in form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint: setup-dev  ## Check form and rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: setup-dev  ## Check types
+	$(BIN)/mypy --strict
+
+wrk: setup-run  ## Measure the example with wrk, a few seconds, on a port of its own
+	@$(BIN)/python -m benchmarks.wrk $(ARGS)
+
+clean:  ## Remove all that was made, the virtual environments too
+	rm -rf .venv .venv-* .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage build dist *.egg-info
+	find minihttp examples tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
