@@ -1,0 +1,216 @@
+"""Multi-valued mappings: header fields, query parameters, form fields, cookies.
+
+Owns: the one mapping type that all of them share, typed reading of a value, and the check that a field can stand
+on the wire.
+Must not know: where the pairs came from, nor how they are written.
+Invariant: `Headers` are read-only (a kept-alive connection shares one object between its requests);
+`MutableHeaders` hold nothing that could split a response, because every way in goes through `check_field`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from typing import Any, Generic, TypeVar, overload
+
+from .errors import FieldError
+
+__all__ = ["Headers", "MultiDict", "MutableHeaders", "check_field", "parse_bool", "parse_float", "parse_int"]
+
+V = TypeVar("V")
+T = TypeVar("T")
+
+# RFC 9110 5.6.2 and 5.5. ASCII by construction: `str` classes such as \w or \d would let Unicode through.
+TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+FIELD_VALUE = re.compile(r"[\x20-\x7e\x80-\xff\t]*")
+# int() itself takes "+5", " 5", "1_0" and the digits of every script, and stops at 4,300 of them.
+INTEGER = re.compile(r"-?[0-9]{1,4000}")
+NUMBER = re.compile(r"-?(?:[0-9]{1,400}(?:\.[0-9]{0,400})?|\.[0-9]{1,400})(?:[Ee][+\-]?[0-9]{1,3})?")
+
+BOOLEANS = {"true": True, "1": True, "on": True, "yes": True, "false": False, "0": False, "off": False, "no": False}
+
+
+def parse_int(text: str) -> int:
+    """An integer in plain ASCII digits: `parse_int("-7")` is -7. Raises ValueError for anything else."""
+    if not INTEGER.fullmatch(text):
+        raise ValueError("must be an integer")
+    return int(text)
+
+
+def parse_float(text: str) -> float:
+    """A finite decimal number: `parse_float("-1.5e3")` is -1500.0. Raises ValueError, also for "nan" and "inf"."""
+    if not NUMBER.fullmatch(text) or math.isinf(value := float(text)):
+        raise ValueError("must be a number")
+    return value
+
+
+def parse_bool(text: str) -> bool:
+    """A truth value as forms and URLs spell it (true/false, 1/0, on/off, yes/no). Raises ValueError otherwise."""
+    try:
+        return BOOLEANS[text.lower()]
+    except KeyError:
+        raise ValueError("must be true or false") from None
+
+
+# What a person means by `type=int` is not what `int()`, `float()` and `bool()` do with text from the internet.
+PARSERS: dict[object, Callable[[str], Any]] = {int: parse_int, float: parse_float, bool: parse_bool}
+
+
+def check_field(name: str, value: str) -> None:
+    """Raise ValueError unless the field may stand in a response as it is (RFC 9110 5.1, 5.5).
+
+    Example: `check_field("location", "/a\\r\\nset-cookie: x")` raises, so a response cannot be split.
+    """
+    if not TOKEN.fullmatch(name):
+        raise ValueError(f"{name!r} is not a header name: letters, digits and !#$%&'*+-.^_`|~ only")
+    if not FIELD_VALUE.fullmatch(value):
+        raise ValueError(
+            f"the value of header {name!r} has a line break, a control character or one beyond latin-1: {value!r}"
+        )
+
+
+class MultiDict(Mapping[str, V], Generic[V]):
+    """A mapping in which a name may have several values; `[name]` is the first, `getall(name)` all of them.
+
+    Example: `MultiDict([("a", "1"), ("a", "2")]).getall("a")` is `["1", "2"]`.
+    A missing name raises FieldError: a KeyError that is answered with 400 and names the parameter.
+    """
+
+    __slots__ = ("_pairs", "_values")
+
+    kind = "field"
+
+    def __init__(self, pairs: Iterable[tuple[str, V]] = ()) -> None:
+        self._pairs = list(pairs)
+        self._values: dict[str, V] = {}
+        for name, value in self._pairs:
+            self._values.setdefault(name, value)
+
+    def __getitem__(self, name: str) -> V:
+        try:
+            return self._values[name]
+        except KeyError:
+            raise FieldError(self.kind, name, "is missing") from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._values
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._pairs!r})"
+
+    @overload
+    def get(self, name: str, /) -> V | None: ...
+    @overload
+    def get(self, name: str, /, default: V | T) -> V | T: ...
+    @overload
+    def get(self, name: str, default: None = None, *, type: Callable[[str], T]) -> T | None: ...
+    @overload
+    def get(self, name: str, default: T, type: Callable[[str], T]) -> T: ...
+    def get(self, name: str, default: Any = None, type: Callable[[str], Any] | None = None) -> Any:
+        """The first value, or `default`; with `type`, converted: `query.get("page", 1, int)`.
+
+        Raises FieldError (400) where the value is present but not of the type.
+        """
+        value = self._values.get(name)
+        if value is None:
+            return default
+        if type is None:
+            return value
+        if not isinstance(value, str):
+            raise FieldError(self.kind, name, "must be text, not a file")
+        try:
+            return PARSERS.get(type, type)(value)
+        except (ValueError, ArithmeticError) as error:  # Decimal's own error is an ArithmeticError
+            problem = str(error) if type in PARSERS else f"is not a valid {getattr(type, '__name__', 'value')}"
+            raise FieldError(self.kind, name, problem) from None
+
+    def getall(self, name: str) -> list[V]:
+        """Every value of the name, in order; an empty list where there is none."""
+        return [value for key, value in self._pairs if key == name]
+
+    def multi_items(self) -> list[tuple[str, V]]:
+        """All pairs, in the order in which they came."""
+        return list(self._pairs)
+
+
+class QueryParams(MultiDict[str]):
+    """The parameters behind the `?` of the URL."""
+
+    __slots__ = ()
+    kind = "query parameter"
+
+
+class Cookies(MultiDict[str]):
+    """What the client sent in Cookie."""
+
+    __slots__ = ()
+    kind = "cookie"
+
+
+class Headers(MultiDict[str]):
+    """Header fields by case-insensitive name; repeated ones read as one list, joined by commas (RFC 9110 5.3).
+
+    Example: `headers["Content-Type"]`. Cookie, which is no list, is joined by "; " (RFC 9113 8.2.3).
+    """
+
+    __slots__ = ()
+    kind = "header"
+
+    def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
+        self._pairs = [(name.lower(), value) for name, value in pairs]
+        self._values = values = dict[str, str]()
+        for name, value in self._pairs:
+            if name in values:
+                values[name] += ("; " if name == "cookie" else ", ") + value
+            else:
+                values[name] = value
+
+    def __getitem__(self, name: str) -> str:
+        return super().__getitem__(name.lower())
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name.lower() in self._values
+
+    def get(self, name: str, default: Any = None, type: Callable[[str], Any] | None = None) -> Any:
+        return super().get(name.lower(), default, type)  # type: ignore[arg-type]  # the overloads are the base's
+
+    def getall(self, name: str) -> list[str]:
+        return super().getall(name.lower())
+
+
+class MutableHeaders(Headers, MutableMapping[str, str]):
+    """The header fields of a response: `headers["x-frame-options"] = "DENY"` replaces, `add` appends.
+
+    Raises ValueError, here and not on the wire, for a name or value that could not be sent.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, pairs: Mapping[str, str] | Iterable[tuple[str, str]] = ()) -> None:
+        super().__init__()
+        for name, value in pairs.items() if isinstance(pairs, Mapping) else pairs:
+            self.add(name, value)
+
+    def add(self, name: str, value: str) -> None:
+        """Append a field and keep those of the same name (Set-Cookie, Link, Vary)."""
+        check_field(name, value)
+        name = name.lower()
+        self._pairs.append((name, value))
+        known = self._values.get(name)
+        self._values[name] = value if known is None else f"{known}, {value}"
+
+    def __setitem__(self, name: str, value: str) -> None:
+        check_field(name, value)
+        self.pop(name, None)
+        self.add(name, value)
+
+    def __delitem__(self, name: str) -> None:
+        del self._values[name.lower()]
+        self._pairs = [pair for pair in self._pairs if pair[0] != name.lower()]

@@ -1,0 +1,160 @@
+"""The one list of options: what can be set, its default, its unit and why it is what it is.
+
+Owns: `Limits` (what a peer may cost us) and `Options` (where and how to listen), and reading both from text.
+Must not know: who uses an option. The command line, the environment variables and the tables in the documentation
+are all derived from the fields below; nothing repeats them.
+Invariant: both are frozen and valid: a value out of range raises ConfigError where it is given, naming the option.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
+
+from .errors import ConfigError
+
+if TYPE_CHECKING:
+    from ssl import SSLContext  # for the annotation alone: importing it costs 10 ms
+
+__all__ = ["Limits", "Options", "Setting", "from_environment", "settings"]
+
+ENVIRONMENT_PREFIX = "MINIHTTP_"
+KINDS: dict[str, Any] = {"int": int, "float": int | float, "str": str, "bool": bool}  # annotations are text here
+
+
+def option(default: Any, unit: str, help: str, *, least: float = 0, choices: tuple[str, ...] = ()) -> Any:
+    """One field of `Limits` or `Options`, with all that the command line and the documentation say about it."""
+    return field(default=default, metadata={"unit": unit, "help": help, "least": least, "choices": choices})
+
+
+def check(options: Limits | Options) -> None:
+    for setting in fields(options):
+        value = getattr(options, setting.name)
+        meta = setting.metadata
+        kind, _, none = str(setting.type).partition(" | ")
+        if not meta or (value is None and none):
+            continue
+        if not isinstance(value, KINDS[kind]) or (isinstance(value, bool) and kind != "bool"):
+            raise ConfigError(f"option {setting.name} is {value!r}: it must be of type {setting.type} ({meta['unit']})")
+        if isinstance(value, int | float) and not value >= meta["least"]:  # this way round, nan is refused too
+            raise ConfigError(f"option {setting.name} is {value}: it must be at least {meta['least']} {meta['unit']}")
+        if meta["choices"] and value not in meta["choices"]:
+            raise ConfigError(f"option {setting.name} is {value!r}: it must be one of {', '.join(meta['choices'])}")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one peer may cost: sizes in bytes, times in seconds. `Limits(max_body=10 << 20)` changes one of them.
+
+    Raises ConfigError for a value below its minimum. The defaults follow servers that have stood on the open
+    internet for long; the help of each names its precedents.
+    """
+
+    request_line: int = option(8190, "bytes", "longest request line, else 414 (Apache 8190, nginx 8192)", least=64)
+    header_bytes: int = option(
+        32768, "bytes", "all header fields of a request together, else 431 (nginx 4 x 8192, Go 1 MiB)", least=256
+    )
+    header_count: int = option(100, "fields", "header fields of a request, else 431 (Apache 100)", least=1)
+    max_body: int = option(1 << 20, "bytes", "longest request body, else 413; per route too (nginx, aiohttp 1 MiB)")
+    chunk_extensions: int = option(4096, "bytes", "chunk extensions of one body in all, else 400 (Go 16 bytes a chunk)")
+    trailer_bytes: int = option(8192, "bytes", "trailer section of a chunked body, else 431 (as Apache's fields)")
+    pipeline: int = option(65536, "bytes", "of pipelined requests read ahead of the one being answered", least=1024)
+    unread_body: int = option(65536, "bytes", "of a body its handler left unread that are read away, else close")
+    connections: int | None = option(
+        None, "connections", "open at once, else 503; none: the descriptor limit less a reserve (nginx 512)", least=1
+    )
+    header_timeout: float = option(10.0, "seconds", "for a whole request head, else 408 (Hypercorn 5, Granian 30)")
+    body_rate: int = option(1024, "bytes a second", "slowest body, averaged after `body_grace`, else 408 (IIS 240)")
+    body_grace: float = option(10.0, "seconds", "before `body_rate` is asked for, and longest silence within a body")
+    keep_alive: float = option(75.0, "seconds", "a connection may idle between requests (nginx 75; above proxies' 60)")
+    write_timeout: float = option(30.0, "seconds", "a client may take no byte of its answer (nginx 60, Apache 60)")
+    handler_timeout: float | None = option(None, "seconds", "for one handler, else 503; per route too (Sanic 60)")
+    half_close_grace: float = option(1.0, "seconds", "a handler may finish in once the client has closed its side")
+    tls_handshake: float = option(10.0, "seconds", "for a TLS handshake (asyncio 60)", least=0.001)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Where and how a server listens: `Options(host="0.0.0.0", port=80)`. Raises ConfigError for what cannot be."""
+
+    host: str = option("127.0.0.1", "address", "to listen on; 0.0.0.0 for every address of the machine")
+    port: int = option(8000, "port", "to listen on; 0 for any free one")
+    uds: str | None = option(None, "path", "of a Unix socket to listen on, instead of host and port")
+    fd: int | None = option(None, "descriptor", "of a socket that is listening already (systemd: 3)")
+    backlog: int = option(1024, "connections", "that may wait to be accepted", least=1)
+    loop: str = option(
+        "auto", "name", "event loop; auto takes uvloop if installed", choices=("auto", "asyncio", "uvloop")
+    )
+    watch: bool = option(False, "yes or no", "record what the loop does and show it at /_loop")
+    grace: float = option(10.0, "seconds", "that running requests get to finish after SIGTERM or Ctrl-C")
+    certificate: str | None = option(None, "path", "of a PEM certificate chain: serves HTTPS")
+    private_key: str | None = option(None, "path", "of the certificate's PEM key, if it is in a file of its own")
+    ssl: SSLContext | None = None  # one's own, instead of certificate and private_key; no text can say it
+    limits: Limits = Limits()
+
+    def __post_init__(self) -> None:
+        check(self)
+        if not 0 <= self.port <= 65535:
+            raise ConfigError(f"option port is {self.port}: it must be from 0 to 65535")
+        if self.uds is not None and self.fd is not None:
+            raise ConfigError("options uds and fd exclude each other: choose one place to listen on")
+        if self.private_key is not None and self.certificate is None:
+            raise ConfigError("option private_key needs option certificate beside it")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One option as a command line and a table of the documentation show it."""
+
+    name: str
+    kind: str  # int float str bool
+    default: Any
+    unit: str
+    help: str
+    choices: tuple[str, ...]
+    owner: type[Limits] | type[Options]
+
+    def parse(self, text: str) -> Any:
+        """The option's value from text. Raises ConfigError that names the option."""
+        try:
+            if self.kind == "bool":
+                return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[text.lower()]
+            return {"int": int, "float": float, "str": str}[self.kind](text)
+        except (KeyError, ValueError):
+            raise ConfigError(f"option {self.name} is {text!r}: it must be of type {self.kind} ({self.unit})") from None
+
+
+def settings() -> tuple[Setting, ...]:
+    """Every option there is, in order: first those of `Options`, then those of `Limits`."""
+    found = []
+    for owner in (Options, Limits):
+        for each in fields(owner):
+            if each.metadata:
+                kind = str(each.type).partition(" | ")[0]
+                meta = each.metadata
+                found.append(Setting(each.name, kind, each.default, meta["unit"], meta["help"], meta["choices"], owner))
+    return tuple(found)
+
+
+def with_settings(options: Options, values: Mapping[str, Any]) -> Options:
+    """A copy of `options` with some of its own and its limits' values changed, by name."""
+    of_limits = {each.name for each in settings() if each.owner is Limits}
+    limits = replace(options.limits, **{name: value for name, value in values.items() if name in of_limits})
+    return replace(options, limits=limits, **{name: value for name, value in values.items() if name not in of_limits})
+
+
+def from_environment(environment: Mapping[str, str], options: Options | None = None) -> Options:
+    """Options as environment variables say them: `MINIHTTP_PORT=8080`, `MINIHTTP_MAX_BODY=1000000`.
+
+    Raises ConfigError that names the variable's option. Variables of other names are left alone.
+    """
+    given = {}
+    for each in settings():
+        text = environment.get(ENVIRONMENT_PREFIX + each.name.upper())
+        if text is not None:
+            given[each.name] = each.parse(text)
+    return with_settings(options or Options(), given)

@@ -1,0 +1,41 @@
+"""What the running request waits for, said by the code that waits.
+
+Owns: `current`, the record of the request step now running (None while nobody records), and the gauges that can
+be read (a pool, a server).
+Must not know: who reads them, what a record looks like beyond its one field, or any clock.
+Invariant: costs one attribute test where nobody records. The loop has one thread, so one module variable is
+enough; the recorder sets it on entry to each step of a request and clears it on exit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+from weakref import WeakSet
+
+__all__ = ["Gauge", "Record", "current", "gauges", "waiting_for"]
+
+
+class Record(Protocol):
+    """What a recorder keeps of one request: here only the label of the wait that comes next."""
+
+    why: tuple[str, str] | None
+
+
+class Gauge(Protocol):
+    """Anything that can say how full it is."""
+
+    def gauge(self) -> Mapping[str, int | float | str]: ...
+
+
+current: Record | None = None
+gauges: WeakSet[Gauge] = WeakSet()
+
+
+def waiting_for(kind: str, detail: str = "") -> None:
+    """Label the await that follows, if a recorder listens: `waiting_for("query", "SELECT ...")`.
+
+    Never pass values of parameters: what is said here may be shown on a page.
+    """
+    if current is not None:
+        current.why = (kind, detail)
