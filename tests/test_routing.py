@@ -1,0 +1,440 @@
+"""Declaring routes, finding them, and back from a name to a path."""
+
+from __future__ import annotations
+
+import sys
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minihttp.errors import ConfigError, HTTPError
+from minihttp.routing import Converter, Policy, Router
+
+DAY = Converter(date.fromisoformat, str, date)
+
+
+async def show(request: Any, **params: Any) -> None: ...
+
+
+def plain(request: Any) -> None: ...
+
+
+def next_line() -> str:
+    """The line below the one that calls this."""
+    return f"{__file__}:{sys._getframe(1).f_lineno + 1}"
+
+
+def path_found(router: Router, path: str, method: str = "GET") -> str | None:
+    found = router.find(method, path)
+    return found[0].path if found else None
+
+
+# --- declaring
+
+
+def test_each_method_has_its_decorator() -> None:
+    router = Router()
+    for method in ("get", "post", "put", "patch", "delete", "head", "options"):
+        assert getattr(router, method)(f"/{method}")(show) is show
+        found = router.find(method.upper(), f"/{method}")
+        assert found is not None
+        assert found[0].methods == {method.upper()}
+        assert found[1] == {}
+
+
+def test_what_a_route_knows() -> None:
+    router = Router()
+
+    @router.get("/users/{id:int}", name="user", max_body=10, timeout=1.5, on_disconnect="finish")
+    async def user(request: Any, id: int) -> None: ...
+
+    where = f"{__file__}:{user.__code__.co_firstlineno}"
+    found = router.find("GET", "/users/7")
+    assert found is not None
+    route, params = found
+    assert params == {"id": 7}
+    assert (route.path, route.handler, route.name, route.is_async) == ("/users/{id:int}", user, "user", True)
+    assert route.policy == Policy(10, 1.5, "finish")
+    assert route.where == where
+    assert list(router.routes()) == list(router) == [route]
+
+
+def test_plain_functions_are_handlers() -> None:
+    router = Router()
+    router.get("/")(plain)
+    found = router.find("GET", "/")
+    assert found is not None
+    assert not found[0].is_async
+
+
+def test_several_methods() -> None:
+    router = Router()
+    router.route("/a", methods=["get", "PURGE"])(show)
+    router.route("/b")(show)
+    assert path_found(router, "/a", "PURGE") == "/a"
+    assert path_found(router, "/a", "GET") == "/a"
+    assert path_found(router, "/a", "POST") is None
+    assert path_found(router, "/b") == "/b"
+
+
+@pytest.mark.parametrize(
+    ("methods", "problem"), [("GET", "is the text 'GET'"), ([], "nothing"), (["G T"], "G T"), (["*"], r"\*")]
+)
+def test_bad_methods(methods: Any, problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        Router().route("/a", methods)(show)
+
+
+def test_a_class_is_a_resource() -> None:
+    router = Router()
+    made: list[object] = []
+
+    @router.route("/story/{id:int}", name="story", timeout=3)
+    class Story:
+        def __init__(self) -> None:
+            made.append(self)
+
+        async def get(self, request: Any, id: int) -> tuple[Any, int]:
+            return self, id
+
+        def delete(self, request: Any, id: int) -> tuple[Any, int]:
+            return self, id
+
+    assert len(made) == 1
+    found, other = router.find("GET", "/story/7"), router.find("DELETE", "/story/7")
+    assert found is not None
+    assert other is not None
+    assert found[0].is_async
+    assert not other[0].is_async
+    assert other[0].handler(None, **other[1]) == (made[0], 7)
+    assert found[0].policy == other[0].policy == Policy(timeout=3)
+    assert router.url_for("story", id=1) == "/story/1"
+    assert router.allowed("/story/7") == ("DELETE", "GET", "HEAD", "OPTIONS")
+
+
+def test_bad_resources() -> None:
+    class Empty:
+        pass
+
+    class NeedsMore:
+        def __init__(self, x: int) -> None: ...
+
+    class Lacks:
+        async def get(self, request: Any) -> None: ...
+
+    with pytest.raises(ConfigError, match=r"test_routing\.py:\d+: .*Empty has no method get, "):
+        Router().route("/")(Empty)
+    with pytest.raises(ConfigError, match="NeedsMore cannot be made without arguments"):
+        Router().route("/")(NeedsMore)
+    with pytest.raises(ConfigError, match=r"Lacks\.get has no parameter 'id'"):
+        Router().route("/{id}")(Lacks)
+    with pytest.raises(ConfigError, match="remove methods="):
+        Router().route("/", ["GET"])(Lacks)
+
+
+@pytest.mark.parametrize("options", [{"max_body": -1}, {"timeout": 0}, {"on_disconnect": "no"}])
+def test_errors_name_the_place(options: dict[str, Any]) -> None:
+    router = Router()
+    place = ""
+    with pytest.raises(ConfigError) as caught:
+        place = next_line()
+        router.get("/", **options)(show)
+    assert str(caught.value).startswith(place + ": ")
+    with pytest.raises(ConfigError, match=r"test_routing\.py:\d+: path 'x' must begin"):
+        router.get("x")(show)
+    with pytest.raises(ConfigError, match=r"test_routing\.py:\d+: handler plain has no parameter 'id'"):
+        router.get("/{id}")(plain)
+
+
+def test_duplicates_name_both_places() -> None:
+    router = Router()
+    first = next_line()
+    router.get("/{a:int}")(show)
+    second = ""
+    with pytest.raises(ConfigError) as caught:
+        second = next_line()
+        router.route("/{b:int}", ["PUT", "GET"])(show)
+    assert str(caught.value).startswith(f"{second}: GET PUT /{{b:int}} would never be reached")
+    assert f"GET /{{a:int}} at {first}" in str(caught.value)
+
+
+def test_a_name_is_given_once() -> None:
+    router = Router()
+    first = next_line()
+    router.get("/a", name="a")(show)
+    with pytest.raises(ConfigError, match=f"has name 'a', which GET /a at {first} has already"):
+        router.get("/b", name="a")(show)
+    with pytest.raises(ConfigError, match="has name 'a'"):
+        router.post("/a", name="a")(show)
+
+
+def test_own_converters() -> None:
+    router = Router(converters={"day": DAY})
+    router.get("/{day:day}", name="day")(show)
+    router.get("/{other}")(show)
+    assert router.find("GET", "/2026-01-02") == (next(router.routes()), {"day": date(2026, 1, 2)})
+    assert path_found(router, "/2026-13-02") == "/{other}"
+    assert router.url_for("day", day=date(2026, 1, 2)) == "/2026-01-02"
+    with pytest.raises(ConfigError, match="'int' is built in"):
+        Router(converters={"int": DAY})
+
+
+# --- mount, include, freeze
+
+
+def test_mount() -> None:
+    router = Router()
+    router.mount("/static", show)
+    router.get("/static/own")(show)
+    for method in ("GET", "POST", "OPTIONS", "PURGE"):
+        found = router.find(method, "/static/css/a%2Fb.css")
+        assert found is not None
+        assert found[1] == {"path": "css/a/b.css"}
+        assert found[0].methods == {"*"}
+    assert router.find("GET", "/static/") == (next(router.routes()), {"path": ""})
+    assert path_found(router, "/static") is None
+    assert router.alternative("/static") == "/static/"
+    assert path_found(router, "/static/own") == "/static/own"
+    assert path_found(router, "/static/own", "PUT") == "/static/{path:path}"
+    assert router.allowed("/static/x") == ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+
+
+def test_mount_at_the_root() -> None:
+    router = Router()
+    router.mount("/", show)
+    assert path_found(router, "/") == path_found(router, "/a/b") == "/{path:path}"
+
+
+def test_mount_wants_a_handler_that_takes_the_path() -> None:
+    with pytest.raises(ConfigError, match="plain has no parameter 'path'"):
+        Router().mount("/static", plain)
+
+
+@pytest.mark.parametrize("prefix", ["static", "/static/", "/{x}", "/a%20b", "/../x"])
+def test_bad_prefixes(prefix: str) -> None:
+    with pytest.raises(ConfigError, match=r"test_routing\.py"):
+        Router().mount(prefix, show)
+    with pytest.raises(ConfigError, match=r"test_routing\.py"):
+        Router().include(Router(), prefix)
+
+
+def test_include() -> None:
+    inner = Router(converters={"day": DAY})
+    inner.get("/{day:day}", name="day", timeout=2)(show)
+    inner.get("/")(show)
+    inner.mount("/files", show)
+    middle = Router()
+    middle.include(inner, "/api")
+    outer = Router()
+    outer.include(middle, prefix="/v1")
+    outer.get("/x")(show)
+    found = outer.find("GET", "/v1/api/2026-01-02")
+    assert found is not None
+    assert (found[0].path, found[0].policy.timeout) == ("/v1/api/{day:day}", 2)
+    assert outer.url_for("day", day=date(2026, 1, 2)) == "/v1/api/2026-01-02"
+    assert path_found(outer, "/v1/api/") == "/v1/api/"
+    assert path_found(outer, "/v1/api") is None
+    assert path_found(outer, "/v1/api/files/a/b") == "/v1/api/files/{path:path}"
+    assert [route.path for route in outer][-1] == "/x"
+
+
+def test_an_included_router_takes_no_more_routes() -> None:
+    inner, outer = Router(), Router()
+    place = next_line()
+    outer.include(inner)
+    with pytest.raises(ConfigError, match=f"because it was included at {place}"):
+        inner.get("/late")(show)
+    with pytest.raises(ConfigError, match="cannot include itself"):
+        outer.include(outer)
+    Router().include(inner, "/again")
+
+
+def test_included_routes_are_checked_too() -> None:
+    inner, outer = Router(), Router()
+    inner.get("/a", name="a")(show)
+    outer.get("/x/a")(show)
+    with pytest.raises(ConfigError, match="GET /x/a would never be reached, because GET /x/a at"):
+        outer.include(inner, "/x")
+    third = Router()
+    third.include(inner, "/one")
+    with pytest.raises(ConfigError, match="GET /two/a has name 'a', which GET /one/a"):
+        third.include(inner, "/two")
+
+
+def test_freeze() -> None:
+    router = Router()
+    place = next_line()
+    router.freeze()
+    router.freeze()
+    with pytest.raises(ConfigError, match=f"put to service at {place}"):
+        router.get("/")(show)
+    with pytest.raises(ConfigError, match="takes no more routes"):
+        router.mount("/x", show)
+    with pytest.raises(ConfigError, match="takes no more routes"):
+        router.include(Router())
+
+
+# --- finding
+
+
+def test_segments_are_matched_before_they_are_decoded() -> None:
+    router = Router()
+    router.get("/a/{name}")(show)
+    router.get("/caf\u00e9")(show)
+    router.get("/100%")(show)
+    assert router.find("GET", "/a/x%2Fy") == (next(router.routes()), {"name": "x/y"})
+    assert path_found(router, "/a%2Fx") is None
+    assert path_found(router, "/%61/x") == "/a/{name}"
+    assert path_found(router, "/caf%C3%A9") == "/caf\u00e9"
+    assert path_found(router, "/100%25") == "/100%"
+
+
+@pytest.mark.parametrize("path", ["/100%", "/%zz", "/a/%ff", "/%ED%A0%80"])
+def test_paths_that_cannot_be_decoded_are_400(path: str) -> None:
+    router = Router()
+    router.get("/100%")(show)
+    router.get("/a/{name}")(show)
+    for find in (lambda: router.find("GET", path), lambda: router.allowed(path), lambda: router.alternative(path)):
+        with pytest.raises(HTTPError) as caught:
+            find()
+        assert caught.value.status == 400
+
+
+def test_empty_segments_count() -> None:
+    router = Router()
+    router.get("/a/b")(show)
+    router.get("/a/{x}/c")(show)
+    assert path_found(router, "/a//b") is None
+    assert path_found(router, "//a/b") is None
+    assert path_found(router, "/a//c") is None
+
+
+@pytest.mark.parametrize("path", ["", "*", "a", "example.org:443"])
+def test_what_is_no_path_is_not_found(path: str) -> None:
+    router = Router()
+    router.mount("/", show)
+    assert router.find("OPTIONS", path) is None
+    assert router.allowed(path) == ()
+
+
+def test_allowed() -> None:
+    router = Router()
+    router.get("/a/b")(show)
+    router.put("/a/{x}")(show)
+    assert router.allowed("/a/b") == ("GET", "HEAD", "OPTIONS", "PUT")
+    assert router.allowed("/a/c") == ("OPTIONS", "PUT")
+    assert router.allowed("/a") == ()
+    assert path_found(router, "/a/b", "POST") is None
+    assert path_found(router, "/a/b", "HEAD") == "/a/b"
+    assert path_found(router, "/a/b", "PUT") == "/a/{x}"
+
+
+def test_alternative() -> None:
+    router = Router()
+    router.get("/book")(show)
+    router.post("/shelf/")(show)
+    router.get("/")(show)
+    router.get("//evil.example")(show)
+    assert router.alternative("/book/") == "/book"
+    assert router.alternative("/shelf") == "/shelf/"
+    assert router.alternative("/%62ook/") == "/%62ook"
+    assert router.alternative("/none") is None
+    assert router.alternative("/book//") is None
+    assert router.alternative("/") is None
+    assert router.alternative("*") is None
+    assert router.alternative("//evil.example/") is None
+
+
+def test_huge_numbers_are_no_match() -> None:
+    router = Router()
+    router.get("/{id:int}")(show)
+    assert path_found(router, "/" + "9" * 4000) == "/{id:int}"
+    assert path_found(router, "/" + "9" * 4001) is None
+    assert path_found(router, "/" + "9" * 100_000) is None
+
+
+def test_finding_does_the_same_work_however_many_routes_there_are() -> None:
+    calls: list[str] = []
+
+    def noted(text: str) -> str:
+        calls.append(text)
+        return text
+
+    for count in (1, 1000):
+        calls.clear()
+        router = Router(converters={"noted": Converter(noted)})
+        for i in range(count):
+            router.get(f"/r{i}/{{x:noted}}")(show)
+        router.get("/{x:noted}")(show)
+        assert path_found(router, "/r0/word") == "/r0/{x:noted}"
+        assert path_found(router, "/r0/word/none") is None
+        assert calls == ["word", "word", "r0"]
+
+
+# --- and back
+
+
+def test_url_for() -> None:
+    router = Router()
+    router.get("/users/{id:int}/{name}", name="user")(show)
+    assert router.url_for("user", id=7, name="a b") == "/users/7/a%20b"
+    with pytest.raises(LookupError, match="no route is named 'usr': did you mean 'user'"):
+        router.url_for("usr")
+    with pytest.raises(LookupError, match=r"no route is named 'x'$"):
+        router.url_for("x")
+    with pytest.raises(TypeError, match="needs id"):
+        router.url_for("user", name="a")
+
+
+def everything() -> Router:
+    router = Router(converters={"day": DAY})
+    for kind in ("int", "float", "uuid", "str", "day"):
+        router.get(f"/{kind}/{{x:{kind}}}/end", name=kind)(show)
+        router.get(f"/{{x:{kind}}}")(show)
+    router.get("/path/{x:path}", name="path")(show)
+    router.get("/caf\u00e9", name="literal")(show)
+    return router
+
+
+ROUTER = everything()
+DOTS = {".", ".."}
+segments = st.text(st.characters(codec="utf-8"), min_size=1).filter(lambda text: text not in DOTS)
+anything = (
+    st.tuples(st.just("int"), st.integers())
+    | st.tuples(st.just("float"), st.floats(allow_nan=False, allow_infinity=False))
+    | st.tuples(st.just("uuid"), st.uuids())
+    | st.tuples(st.just("day"), st.dates())
+    | st.tuples(st.just("str"), segments)
+    | st.tuples(
+        st.just("path"), st.text(st.characters(codec="utf-8")).filter(lambda text: not DOTS & set(text.split("/")))
+    )
+)
+
+
+@given(anything)
+def test_url_for_and_find_are_inverse(case: tuple[str, int | float | UUID | date | str]) -> None:
+    name, value = case
+    url = ROUTER.url_for(name, x=value)
+    assert url.isascii()
+    found = ROUTER.find("GET", url)
+    assert found is not None
+    assert (found[0].name, found[1]) == (name, {"x": value})
+    assert type(found[1]["x"]) is type(value)
+
+
+paths = st.text() | st.lists(
+    st.sampled_from(["/", "%", "2F", "%2F", "%ff", "7", "1.5", "-", "int", "end", "path", "2026-01-02", "\ud800"])
+).map(lambda pieces: "/" + "".join(pieces))
+
+
+@given(paths)
+def test_no_path_raises_anything_but_400(path: str) -> None:
+    for call in (lambda: ROUTER.find("GET", path), lambda: ROUTER.allowed(path), lambda: ROUTER.alternative(path)):
+        try:
+            call()
+        except HTTPError as error:
+            assert error.status == 400
