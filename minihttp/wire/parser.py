@@ -1,0 +1,317 @@
+"""Request bytes into heads and bodies: the framing of HTTP/1.1 as a state machine without I/O.
+
+Owns: the buffer of one connection, the state of its reading, the limits on what may be buffered.
+Must not know: sockets, the loop, what a request is used for, or the grammar of a single line (`head` does).
+Invariant: bytes are looked at once, however they were split; after a refusal no further byte is interpreted
+(a smuggled request lives behind a framing error). Memory is bounded by the limits, not by the peer.
+
+Pull style: `feed` stores, `head` and `body` take. The caller asks for the next head only when it wants to answer it,
+so that pipelined requests wait here as bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+
+from ..errors import ProtocolError
+from ..headers import Headers
+from ..options import Limits
+from .head import Fields, parse_field, parse_fields, parse_query, parse_start, parse_version
+
+__all__ = ["TRANSITIONS", "Head", "Parser", "State"]
+
+# Method, undecoded path, undecoded query, and all that follows the target. A tuple, for it is made per request.
+Head = tuple[str, str, str, Fields]
+
+
+class State(Enum):
+    """What the next byte belongs to."""
+
+    HEAD = "a request head"
+    LENGTH = "a body of known length"
+    CHUNK_SIZE = "the size line of a chunk"
+    CHUNK_DATA = "the data of a chunk"
+    CHUNK_END = "the line end behind a chunk's data"
+    TRAILERS = "the trailer section"
+    REFUSED = "nothing: the peer broke the protocol"
+
+
+TRANSITIONS: dict[State, frozenset[State]] = {
+    State.HEAD: frozenset({State.HEAD, State.LENGTH, State.CHUNK_SIZE, State.REFUSED}),
+    State.LENGTH: frozenset({State.HEAD}),
+    State.CHUNK_SIZE: frozenset({State.CHUNK_DATA, State.TRAILERS, State.REFUSED}),
+    State.CHUNK_DATA: frozenset({State.CHUNK_END}),
+    State.CHUNK_END: frozenset({State.CHUNK_SIZE, State.REFUSED}),
+    State.TRAILERS: frozenset({State.HEAD, State.REFUSED}),
+    State.REFUSED: frozenset(),
+}
+
+# What can never become part of a valid head or trailer, whatever follows: a line feed without its carriage return
+# and the reverse, and control characters. STRICT: RFC 9112 2.2 lets a bare LF end a line; parsers that differ in it
+# see different requests.
+ILLEGAL = re.compile(rb"(?<!\r)\n|\r(?=[^\n])|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+
+# RFC 9112 7.1, 7.1.1. 16 digits hold 64 bits; more would only invite an overflow somewhere behind us.
+QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*"'
+TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+CHUNK = re.compile(
+    rb"([0-9A-Fa-f]{1,16})((?:[ \t]*;[ \t]*" + TOKEN + rb"(?:[ \t]*=[ \t]*(?:" + TOKEN + rb"|" + QUOTED + rb"))?)*)"
+)
+CHUNK_LINE = 1024  # bytes; longest size line, extensions included
+# Fields that frame or route a message mean nothing good behind its body (RFC 9110 6.5.1).
+NOT_IN_TRAILERS = frozenset({"content-length", "transfer-encoding", "host", "connection", "trailer", "te", "upgrade"})
+# The fields of a connection's last head are kept to be compared with the next, up to this many bytes.
+REMEMBERED = 2048
+
+
+class Parser:
+    """Reads the requests of one connection.
+
+    Example: `parser.feed(b"GET / HTTP/1.1\\r\\nhost: a\\r\\n\\r\\n")`, then `parser.head()` is
+    `("GET", "/", "", fields)`. While `state` is not HEAD a body follows: `body()` gives what there is of it.
+    """
+
+    __slots__ = (
+        "_at", "_buffer", "_extensions", "_fields", "_limits", "_missing", "_rest", "_room", "_scanned", "_trailers",
+        "state", "trailers",
+    )  # fmt: skip
+
+    def __init__(self, limits: Limits) -> None:
+        self.state = State.HEAD
+        self.trailers = Headers()
+        self._limits = limits
+        self._buffer = b""
+        self._at = 0  # everything before it is consumed
+        self._scanned = 0  # everything before it has been searched, for what may not stand there and for the end
+        self._rest = b""  # version and fields of the last head, and what they mean
+        self._fields: Fields | None = None
+        self._missing = 0  # bytes to come of the body or the chunk
+        self._extensions = 0  # bytes of chunk extensions so far
+        self._room = 0  # bytes left for the trailer section
+        self._trailers: list[tuple[str, str]] = []
+
+    def feed(self, data: bytes) -> None:
+        """Store what the peer sent; after a refusal it is thrown away."""
+        if self.state is State.REFUSED:
+            return
+        if self._at < len(self._buffer):
+            data = self._buffer[self._at :] + data
+            self._scanned = max(self._scanned - self._at, 0)
+        else:
+            self._scanned = 0
+        self._buffer, self._at = data, 0
+
+    def buffered(self) -> int:
+        """How many bytes wait to be taken."""
+        return len(self._buffer) - self._at
+
+    def has_begun(self) -> bool:
+        """Whether a request has begun that is not complete (a line end before a head is none)."""
+        return self.state is not State.HEAD or self._buffer[self._at :] not in (b"", b"\r", b"\r\n")
+
+    def head(self) -> Head | None:
+        """The next request head, or None until it is complete. To be asked for while `state` is HEAD.
+
+        Raises ProtocolError, once: after a refusal there is no next head.
+        """
+        buffer, start = self._buffer, self._at
+        end = buffer.find(b"\r\n\r\n", start if start > self._scanned else self._scanned)
+        if end < 0:
+            self._wait_for_head()
+            return None
+        eol = buffer.find(b"\r\n", start)
+        if eol - start < 10:  # shorter than any request line: an empty line before it, or nonsense
+            return self._short_line(eol)
+        try:
+            if eol - start > self._limits.request_line:
+                raise ProtocolError("request line too long", 414, "RFC 9110 15.5.15")
+            line, mark, raw_query = buffer[start : eol - 9].partition(b"?")
+            method, path, authority = parse_start(line)
+            query = parse_query(raw_query, path) if mark else ""
+            # A kept-alive client sends the same fields again behind another target: compared, they need no parsing.
+            rest = buffer[eol - 9 : end]
+            fields = self._fields if rest == self._rest else None
+            if fields is None:
+                fields = self._new_fields(rest)
+            if authority is not None:
+                fields = fields.for_authority(authority)
+        except ProtocolError as error:
+            self._refuse()
+            if error.http_status != 414:
+                self._check_line(buffer[start:eol])  # of several errors the same one is told, however the bytes came
+            raise
+        self._at = self._scanned = end + 4
+        if fields.length != 0:
+            self._expect_body(fields.length)
+        return method, path, query, fields
+
+    def body(self) -> bytes:
+        """All bytes of the body that have come and were not taken yet; it is complete when `state` is HEAD again.
+
+        Raises ProtocolError for wrong chunks or trailers.
+        """
+        pieces = []
+        while (step := STEPS.get(self.state)) is not None:
+            piece = step(self)
+            if piece is None:
+                break
+            pieces.append(piece)
+        if self._at == len(self._buffer):
+            self._buffer, self._at = b"", 0  # an idle or slow connection keeps no bytes that were taken
+        return b"".join(pieces) if len(pieces) != 1 else pieces[0]
+
+    # -- heads ---------------------------------------------------------------------------------------------------
+
+    def _new_fields(self, rest: bytes) -> Fields:
+        if len(rest) - 9 > self._limits.header_bytes:
+            raise ProtocolError("header fields too large", 431, "RFC 6585 5")
+        fields = parse_fields(rest, self._limits.header_count)
+        if len(rest) <= REMEMBERED:
+            self._rest, self._fields = rest, fields
+        return fields
+
+    def _short_line(self, eol: int) -> Head | None:
+        if eol > self._at:
+            raise self._refusal("malformed request line", section="RFC 9112 3")
+        # RFC 9112 2.2: one empty line before a request is ignored, for clients that send one too many after a body.
+        self._at += 2
+        if self._buffer.startswith(b"\r\n", self._at):
+            raise self._refusal("empty lines instead of a request", section="RFC 9112 2.2")
+        return self.head()
+
+    def _wait_for_head(self) -> None:
+        """Refuse at once what no further byte can save, so that nobody waits for a deadline to be told."""
+        buffer, start = self._buffer, self._at
+        if buffer.startswith(b"\r\n", start):
+            start += 2
+        if start == len(buffer):
+            return
+        try:
+            eol = buffer.find(b"\r\n", start)
+            # One byte more while the line is open: the CR of its end may be there already.
+            if (len(buffer) - 1 if eol < 0 else eol) - start > self._limits.request_line:
+                raise ProtocolError("request line too long", 414, "RFC 9110 15.5.15")
+            if eol >= self._scanned:  # once, or every byte that drips in would cost a look at the whole line
+                self._check_line(buffer[start:eol])
+            # The first byte by itself: to the pattern, a body that ends in CR would make a line end of it.
+            if buffer.startswith(b"\n", start) or ILLEGAL.search(buffer, max(start, self._scanned - 1)):
+                raise ProtocolError("control character or bare line end in the head", section="RFC 9112 2.2")
+            if eol >= 0 and len(buffer) - eol - 3 > self._limits.header_bytes:
+                raise ProtocolError("header fields too large", 431, "RFC 6585 5")
+        except ProtocolError:
+            self._refuse()
+            raise
+        self._scanned = max(len(buffer) - 3, self._at)
+
+    @staticmethod
+    def _check_line(line: bytes) -> None:
+        """The whole request line; its version first, which says most about a foreign protocol (HTTP/2's preface)."""
+        parse_version(line[-9:])
+        start, mark, query = line[:-9].partition(b"?")
+        path = parse_start(start)[1]
+        if mark:
+            parse_query(query, path)
+
+    # -- bodies --------------------------------------------------------------------------------------------------
+    # Each step takes what belongs to its state from the buffer and moves on; None says that more bytes are needed.
+
+    def _expect_body(self, length: int | None) -> None:
+        self.trailers = Headers()
+        if length is None:
+            self.state, self._extensions, self._trailers = State.CHUNK_SIZE, 0, []
+        else:
+            self.state, self._missing = State.LENGTH, length
+
+    def _take_data(self) -> bytes | None:
+        """Up to the missing bytes of a body or a chunk."""
+        start = self._at
+        data = self._buffer[start : start + self._missing]
+        if not data:
+            return None
+        self._at = start + len(data)
+        self._missing -= len(data)
+        if self._missing == 0:
+            self.state = State.HEAD if self.state is State.LENGTH else State.CHUNK_END
+        return data
+
+    def _take_size(self) -> bytes | None:
+        line = self._take_line(CHUNK_LINE, "chunk size line too long")
+        if line is None:
+            return None
+        match = CHUNK.fullmatch(line)
+        if match is None:
+            raise self._refusal("malformed chunk size")
+        self._extensions += len(match[2])
+        if self._extensions > self._limits.chunk_extensions:
+            raise self._refusal("too many chunk extensions")
+        self._missing = int(match[1], 16)
+        self.state = State.CHUNK_DATA if self._missing else State.TRAILERS
+        self._room = self._limits.trailer_bytes
+        return b""
+
+    def _take_end(self) -> bytes | None:
+        end = self._buffer[self._at : self._at + 2]
+        if not b"\r\n".startswith(end):
+            # Two bytes skipped unseen here have been a smuggling vector in several servers.
+            raise self._refusal("chunk data without its line end")
+        if len(end) < 2:
+            return None
+        self._at += 2
+        self.state = State.CHUNK_SIZE
+        return b""
+
+    def _take_trailer(self) -> bytes | None:
+        line = self._take_line(self._room, "trailer section too large", 431, "RFC 6585 5")
+        if line is None:
+            return None
+        if not line:
+            self.trailers, self.state = Headers(self._trailers), State.HEAD
+            return b""
+        try:
+            name, value = parse_field(line)
+        except ProtocolError:
+            self._refuse()
+            raise
+        if name in NOT_IN_TRAILERS:
+            raise self._refusal(f"{name} in the trailer section", section="RFC 9110 6.5.1")
+        self._room -= len(line) + 2
+        self._trailers.append((name, value))
+        if len(self._trailers) > self._limits.header_count:
+            raise self._refusal("too many trailer fields", 431, "RFC 6585 5")
+        return b""
+
+    def _take_line(
+        self, limit: int, too_long: str, status: int = 400, section: str = "RFC 9112 7.1"
+    ) -> bytes | None:
+        """A line of the chunked framing, without its end."""
+        eol = self._buffer.find(b"\r\n", self._at)
+        end = len(self._buffer) if eol < 0 else eol
+        if ILLEGAL.search(self._buffer, max(self._at, self._scanned - 1), end):
+            raise self._refusal("control character or bare line end in the chunked framing", section="RFC 9112 7.1")
+        if end - self._at > limit + (eol < 0):  # without its end, the line may already hold the CR of it
+            raise self._refusal(too_long, status, section)
+        if eol < 0:
+            self._scanned = end
+            return None
+        line = self._buffer[self._at : eol]
+        self._at = eol + 2
+        return line
+
+    def _refuse(self) -> None:
+        """From here on no byte is interpreted, neither one that comes nor one that waits."""
+        self.state = State.REFUSED
+        self._buffer, self._at = b"", 0
+
+    def _refusal(self, reason: str, status: int = 400, section: str = "RFC 9112 7.1") -> ProtocolError:
+        self._refuse()
+        return ProtocolError(reason, status, section)
+
+
+STEPS = {
+    State.LENGTH: Parser._take_data,
+    State.CHUNK_SIZE: Parser._take_size,
+    State.CHUNK_DATA: Parser._take_data,
+    State.CHUNK_END: Parser._take_end,
+    State.TRAILERS: Parser._take_trailer,
+}
