@@ -1,0 +1,137 @@
+"""What the pool asks of a connection and of whoever makes one.
+
+Owns: the two protocols, the record that the pool keeps per connection, the stack of idle ones, and the quiet way to
+close one.
+Must not know: a driver, nor what the pool decides.
+Invariant: the properties and `abort` cost no I/O and never fail; only what is declared `async` may wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Generic, Protocol, TypeVar
+
+__all__ = ["Connection", "Connector", "Idle", "Slot", "close_quietly"]
+
+CLOSE_TIMEOUT = 2.0  # seconds for one polite goodbye
+
+
+class Connection(Protocol):
+    """What the pool asks of a connection. The properties cost no I/O."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can be used as far as this side knows."""
+        ...
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether the next task may have it as it is."""
+        ...
+
+    async def ping(self) -> bool:
+        """Ask the server whether it is there."""
+        ...
+
+    async def restore(self) -> bool:
+        """Make it clean; False where only a new one is as good as new."""
+        ...
+
+    async def close(self) -> None:
+        """Say goodbye, or, after `abort`, do what is left to do."""
+        ...
+
+    def abort(self) -> None:
+        """Close it at once, whatever it does."""
+        ...
+
+
+C = TypeVar("C", bound=Connection)
+C_co = TypeVar("C_co", bound=Connection, covariant=True)
+
+
+class Connector(Protocol[C_co]):
+    """Makes connections; `where` names the server for messages, without a password."""
+
+    @property
+    def where(self) -> str: ...
+
+    async def connect(self) -> C_co:
+        """A connection ready for use. Raises DatabaseError, and leaves nothing open when it is cancelled."""
+        ...
+
+
+class Slot(Generic[C]):
+    """One connection and what the pool remembers of it: times on the loop's clock, in seconds."""
+
+    __slots__ = ("connection", "expires", "holder", "since")
+
+    def __init__(self, connection: C, now: float, max_age: float) -> None:
+        self.connection = connection
+        # By chance up to a tenth less: connections made together should not all be replaced together.
+        self.expires = now + max_age * random.uniform(0.9, 1.0)
+        self.since = now
+        self.holder: asyncio.Task[Any] | None = None
+
+
+class Idle(Generic[C]):
+    """The idle connections, last in, first out. Beyond `least`, those nobody took for `limit` seconds are dropped."""
+
+    def __init__(self, limit: float, least: int, drop: Callable[[Slot[C]], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._slots: list[Slot[C]] = []
+        self._limit = limit
+        self._least = least
+        self._drop = drop
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def push(self, slot: Slot[C]) -> None:
+        """Keep a connection that was just given back."""
+        slot.since = self._loop.time()
+        self._slots.append(slot)
+        self._arm()
+
+    def pop(self) -> Slot[C] | None:
+        """The connection that was given back last; dropped on the way: those that are closed or too old."""
+        while self._slots:
+            slot = self._slots.pop()
+            if slot.connection.is_open and self._loop.time() < slot.expires:
+                return slot
+            self._drop(slot)
+        return None
+
+    def clear(self) -> None:
+        """Drop all of them."""
+        while self._slots:
+            self._drop(self._slots.pop())
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _arm(self) -> None:
+        # One timer, for the connection that was given back first; none while there is nothing to drop.
+        if self._timer is None and len(self._slots) > self._least:
+            self._timer = self._loop.call_at(self._slots[0].since + self._limit, self._reap)
+
+    def _reap(self) -> None:
+        self._timer = None
+        latest = self._loop.time() - self._limit
+        while len(self._slots) > self._least and self._slots[0].since <= latest:
+            self._drop(self._slots.pop(0))
+        self._arm()
+
+
+async def close_quietly(connection: Connection) -> None:
+    """Close a connection of which nobody wants to hear any more: in time, and without an error."""
+    try:
+        with suppress(Exception):
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await connection.close()
+    finally:
+        connection.abort()

@@ -1,0 +1,205 @@
+"""A database: the pool behind it, and queries on whichever connection is free.
+
+Owns: opening and closing, which driver is loaded, and who may use the pool.
+Must not know: a driver's names, SQL's grammar.
+Invariant: a task that holds a transaction cannot reach the pool by accident: it would wait for a second connection
+while it keeps the first, and what it does there would not be part of the transaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+from .connection import Connector
+from .deadline import Deadline
+from .errors import Conflict, UsageError
+from .executor import Queries, RowStream
+from .pool import Pool, PoolStats
+from .session import ISOLATION_LEVELS, Answer, Isolation, Session, Statement
+from .sql import split_statements
+from .transaction import Transaction
+from .url import DatabaseURL, Engine, parse_url
+
+__all__ = ["Database"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+ATTEMPTS = 5
+FIRST_PAUSE = 0.01  # seconds between attempts of `retry`, doubled each time
+
+
+class Database(Queries):
+    """A MySQL, MariaDB or SQLite database, used inside `async with`.
+
+    Example: `async with Database("mysql://user:password@host:3306/name?pool_size=8") as db: await db.all("SELECT 1")`.
+    Raises InvalidURL; opening raises Unavailable with one sentence that says what to look at.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url: DatabaseURL = parse_url(url)
+        self.deadline = Deadline(self.url.options.query_timeout)
+        self.holders: dict[asyncio.Task[Any] | None, Transaction] = {}
+        self._pool: Pool[Session] | None = None
+
+    def __repr__(self) -> str:
+        return f"Database({str(self.url)!r})"
+
+    @property
+    def engine(self) -> Engine:
+        """The SQL that is spoken: "mysql" (MariaDB too) or "sqlite"."""
+        return self.url.engine
+
+    @property
+    def stats(self) -> PoolStats:
+        """What the pool is doing and has done. Raises UsageError while the database is closed."""
+        return self._open_pool().stats
+
+    # ---- opening and closing
+
+    async def open(self) -> None:
+        """Make the first connection. Raises Unavailable where the database is not there or will not let us in."""
+        if self._pool is not None:
+            raise UsageError("this database is open already")
+        pool = Pool(connector(self.url), self.url.options)
+        self._pool = pool
+        try:
+            await pool.open()
+        except BaseException:
+            self._pool = None
+            raise
+
+    async def close(self) -> None:
+        """Close all connections; running queries get the option close_grace to finish. Closing twice is no error."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            await pool.close()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # ---- queries
+
+    def within(self, seconds: float) -> AbstractAsyncContextManager[None]:
+        """A deadline for the queries inside: `async with db.within(2.0): ...`. They raise Timeout (503) after it."""
+        return self.deadline.within(seconds)
+
+    def transaction(self, isolation: Isolation | None = None, read_only: bool = False) -> Transaction:
+        """All or nothing: `async with db.transaction() as tx: await tx.execute(...)`.
+
+        `isolation` is "read uncommitted", "read committed", "repeatable read" or "serializable"; SQLite is always
+        serializable. Entering raises UsageError in a task that holds a transaction of this database.
+        """
+        if isolation is not None and isolation not in ISOLATION_LEVELS:
+            raise UsageError(f"there is no isolation level {isolation!r}: it is one of {', '.join(ISOLATION_LEVELS)}")
+        return Transaction(self, isolation, read_only)
+
+    async def retry(
+        self, fn: Callable[Concatenate[Transaction, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run `fn(tx, *args)` in a transaction, again as a whole where another transaction was in the way.
+
+        Example: `await db.retry(transfer, 1, 2, amount)`. After five attempts the Conflict is raised. What `fn` does
+        besides the database, it may do several times.
+        """
+        attempt = 1
+        while True:
+            try:
+                async with self.transaction() as tx:
+                    return await fn(tx, *args, **kwargs)
+            except Conflict:
+                if attempt == ATTEMPTS:
+                    raise
+            # Those who met once would meet again if they waited equally long.
+            await asyncio.sleep(FIRST_PAUSE * 2**attempt * random.uniform(0.5, 1.0))
+            attempt += 1
+
+    async def script(self, text: str) -> None:
+        """Run the statements of a script one after another on one connection: `await db.script(schema)`.
+
+        `/*! ... */` is code for MySQL and a comment for SQLite. There are no parameters, and no deadline but that of
+        `within`. An error carries a note that says which statement it was.
+        """
+        statements = split_statements(text, self.engine)
+        session = await self.lease()
+        try:
+            for number, each in enumerate(statements, 1):
+                try:
+                    await self.deadline.run(session.run(Statement(each, (), "script", False)), "script", default=False)
+                except Exception as error:
+                    error.add_note(f"in statement {number} of {len(statements)} of the script: {each[:200]}")
+                    raise
+        finally:
+            self.give_back(session)
+
+    async def lease(self) -> Session:
+        """A session for this task alone, for `give_back`: what transactions are made of."""
+        return await self._open_pool().acquire()
+
+    def give_back(self, session: Session) -> None:
+        """End a lease. It never waits."""
+        if self._pool is not None:
+            self._pool.release(session, lost=session.was_lost)
+
+    async def _answer(self, statement: Statement) -> Answer:
+        return await self.deadline.run(self._run(statement), statement.keyword)
+
+    async def _run(self, statement: Statement) -> Answer:
+        pool = self._open_pool()
+        session = await pool.acquire()
+        try:
+            return await session.run(statement)
+        finally:
+            pool.release(session, lost=session.was_lost)
+
+    def _rows(self, statement: Statement) -> RowStream:
+        return DatabaseRows(self, statement)
+
+    def _open_pool(self) -> Pool[Session]:
+        if self._pool is None:
+            raise UsageError(f"{self!r} is not open: use it inside `async with db`, or after `await db.open()`")
+        if self.holders and asyncio.current_task() in self.holders:
+            raise UsageError(
+                "this task holds a transaction of this database: use its `tx` here, as in `tx.all(...)` and "
+                "`users.on(tx)`, or leave the block first"
+            )
+        return self._pool
+
+
+class DatabaseRows(RowStream):
+    """The rows of `db.iterate`, on a connection of their own until the end."""
+
+    def __init__(self, database: Database, statement: Statement) -> None:
+        super().__init__(statement)
+        self._database = database
+
+    async def _enter(self, statement: Statement) -> Session:
+        return await self._in_time(self._database.lease())
+
+    async def _in_time(self, work: Coroutine[Any, Any, T]) -> T:
+        return await self._database.deadline.run(work, "SELECT")
+
+    def _exit(self, session: Session) -> None:
+        self._database.give_back(session)
+
+
+def connector(url: DatabaseURL) -> Connector[Session]:
+    """Load the driver of this engine, and only it: a driver costs more to import than all the rest."""
+    if url.engine == "mysql":
+        from .mysql import MySQLConnector
+
+        return MySQLConnector(url)
+    from .sqlite import SQLiteConnector
+
+    return SQLiteConnector(url)

@@ -1,0 +1,185 @@
+"""The methods that run SQL, which a database and a transaction share.
+
+Owns: `Executor`, the protocol that a repository asks for; from SQL and parameters to rows; iterating.
+Must not know: where the session comes from.
+Invariant: SQL is compiled and its parameters are checked before a session is asked for, so a wrong call costs nothing.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol, Self, TypeVar
+
+from .errors import MultipleRows, NotFound, QueryError, UsageError
+from .rows import Row, make_rows
+from .session import Answer, Session, Statement, Stream
+from .sql import compile_sql
+from .url import Engine
+
+__all__ = ["Executor", "Queries", "Result", "RowStream"]
+
+Params = Mapping[str, Any] | None
+T = TypeVar("T")
+
+TRANSACTION_WORDS = frozenset({"BEGIN", "START", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "END", "XA"})
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What `execute` did: the number of rows that it found to change, and the id of the row that it added, if any.
+
+    For several rows added by one statement, `last_id` is that of the first on MySQL and of the last on SQLite.
+    """
+
+    rowcount: int
+    last_id: int | None
+
+
+class Executor(Protocol):
+    """What runs SQL: a `Database`, or a `Transaction` of it."""
+
+    @property
+    def engine(self) -> Engine: ...
+    async def all(self, sql: str, params: Params = None, /, **named: Any) -> list[Row]: ...
+    async def one(self, sql: str, params: Params = None, /, **named: Any) -> Row: ...
+    async def scalar(self, sql: str, params: Params = None, /, **named: Any) -> Any: ...
+    async def execute(self, sql: str, params: Params = None, /, **named: Any) -> Result: ...
+    def iterate(self, sql: str, params: Params = None, /, **named: Any) -> AsyncIterator[Row]: ...
+    def transaction(self) -> AbstractAsyncContextManager[Executor]: ...
+
+
+class Queries(ABC):
+    """`all`, `one`, `scalar`, `execute` and `iterate` on top of one method that runs a statement.
+
+    All of them take SQL with `:name` parameters and their values, as a mapping or by name. They raise QueryError for
+    SQL or parameters that are wrong, IntegrityError, Conflict, Timeout, Unavailable and OutcomeUnknown.
+    """
+
+    @property
+    @abstractmethod
+    def engine(self) -> Engine:
+        """The SQL that is spoken: "mysql" (MariaDB too) or "sqlite"."""
+
+    async def all(self, sql: str, params: Params = None, /, **named: Any) -> list[Row]:
+        """Every row: `await db.all("SELECT * FROM user WHERE city = :city", city="北京")`."""
+        answer = await self._answer(self._statement(sql, params, named))
+        return make_rows(answer.columns, answer.rows)
+
+    async def one(self, sql: str, params: Params = None, /, **named: Any) -> Row:
+        """The one row there is: `await db.one("SELECT * FROM user WHERE id = :id", id=7)`.
+
+        Raises NotFound (404) where there is none, MultipleRows where there are more.
+        """
+        answer = await self._answer(self._statement(sql, params, named))
+        if len(answer.rows) != 1:
+            if answer.rows:
+                raise MultipleRows(f"`one` found {len(answer.rows)} rows: add a condition or a LIMIT, or use `all`")
+            raise NotFound("there is no such row")
+        return make_rows(answer.columns, answer.rows)[0]
+
+    async def scalar(self, sql: str, params: Params = None, /, **named: Any) -> Any:
+        """The first value of the first row, or None: `await db.scalar("SELECT COUNT(*) FROM user")`."""
+        answer = await self._answer(self._statement(sql, params, named))
+        return answer.rows[0][0] if answer.rows else None
+
+    async def execute(self, sql: str, params: Params = None, /, **named: Any) -> Result:
+        """Run a statement for what it does: `(await db.execute("DELETE FROM user WHERE id = :id", id=7)).rowcount`."""
+        answer = await self._answer(self._statement(sql, params, named))
+        return Result(answer.rowcount, answer.last_id)
+
+    def iterate(self, sql: str, params: Params = None, /, **named: Any) -> RowStream:
+        """Rows one after another, without all of them in memory: `async for row in db.iterate("SELECT ..."): ...`."""
+        return self._rows(self._statement(sql, params, named))
+
+    def _statement(self, sql: str, params: Params, named: dict[str, Any]) -> Statement:
+        compiled = compile_sql(sql, self.engine)
+        if params is None:
+            values: Mapping[str, Any] = named
+        elif isinstance(params, Mapping):
+            values = {**params, **named} if named else params
+        else:
+            raise QueryError(f"parameters are passed by name, or as one mapping, not as {type(params).__name__}")
+        if not compiled.leaves_session_clean and compiled.keyword in TRANSACTION_WORDS:
+            raise UsageError(
+                f"{compiled.keyword} is not run by hand: use `async with db.transaction() as tx`, and for a savepoint "
+                "`tx.transaction()`"
+            )
+        text, bound = compiled.bind(values)
+        return Statement(text, bound, compiled.keyword, compiled.leaves_session_clean)
+
+    @abstractmethod
+    async def _answer(self, statement: Statement) -> Answer: ...
+
+    @abstractmethod
+    def _rows(self, statement: Statement) -> RowStream: ...
+
+
+class RowStream(ABC):
+    """The rows of `iterate`. A loop that is left early needs no care; `aclose` frees the connection at once.
+
+    A class, not a generator: a generator that is left early is finalized by the loop, some time later, in a task of
+    its own. This one gives its connection back as soon as nobody refers to it.
+    """
+
+    def __init__(self, statement: Statement) -> None:
+        self._statement: Statement | None = statement
+        self._session: Session | None = None
+        self._stream: Stream | None = None
+        self._buffer: list[Row] = []
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Row:
+        if not self._buffer and not await self._more():
+            raise StopAsyncIteration
+        return self._buffer.pop()
+
+    async def aclose(self) -> None:
+        """Read no further."""
+        self._leave(finished=False)
+
+    def __del__(self) -> None:
+        self._leave(finished=False)
+
+    async def _more(self) -> bool:
+        statement, self._statement = self._statement, None
+        try:
+            if statement is not None:
+                self._session = await self._enter(statement)
+                self._stream = await self._in_time(self._session.stream(statement))
+            stream = self._stream
+            if stream is None:
+                return False
+            rows = make_rows(stream.columns, await self._in_time(stream.fetch()))
+        except BaseException:
+            self._leave(finished=False)
+            raise
+        if not rows or stream.is_whole:
+            self._leave(finished=True)
+        rows.reverse()  # so that taking the first is taking the last
+        self._buffer = rows
+        return bool(rows)
+
+    def _leave(self, *, finished: bool) -> None:
+        session, self._session = self._session, None
+        self._statement = self._stream = None
+        self._buffer = []
+        if session is not None:
+            if finished:
+                session.finished()
+            else:
+                session.abandoned()
+            self._exit(session)
+
+    @abstractmethod
+    async def _enter(self, statement: Statement) -> Session: ...
+
+    @abstractmethod
+    async def _in_time(self, work: Coroutine[Any, Any, T]) -> T: ...
+
+    @abstractmethod
+    def _exit(self, session: Session) -> None: ...

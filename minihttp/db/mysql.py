@@ -1,0 +1,347 @@
+"""Connections to MySQL and MariaDB through asyncmy, the only file that knows it.
+
+Owns: how a connection is made and set up, how a statement travels, and which faults end a connection.
+Must not know: the pool's decisions, rows as the application sees them.
+Invariant: values travel in the binary protocol, never as text of a statement. Exceptions: with `statement_cache=0`,
+and where the server refuses to prepare, this file writes them itself, bytes as hexadecimal, text escaped as the
+session's mode asks. A connection whose protocol is in doubt is closed, never reused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from asyncmy import errors as driver_errors
+from asyncmy.connection import Connection
+from asyncmy.constants.CLIENT import DEPRECATE_EOF, FOUND_ROWS, MULTI_STATEMENTS
+from asyncmy.cursors import Cursor, SSCursor
+
+from . import mysql_errors
+from .errors import DatabaseError, QueryError, Unavailable
+from .session import Answer, Isolation, Session, Statement, Stream
+from .url import DatabaseURL, Engine
+
+__all__ = ["MySQLConnector", "MySQLSession"]
+
+# FOUND_ROWS: an update to the same values counts its row, as on every other database.
+CLIENT_FLAGS = FOUND_ROWS
+# TRADITIONAL refuses what would otherwise be stored altered. It also leaves backslash escapes on: the compiler of
+# statements relies on that.
+SET_UP = "SET SESSION autocommit = 1, sql_mode = 'TRADITIONAL', time_zone = '+00:00'"
+PREPARED = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "WITH"})
+UNPREPARABLE = frozenset({1295, 1461})  # not supported as a prepared statement; the server has too many of them
+ROWS_AT_ONCE = 500
+SIDE_CONNECTIONS = 2
+
+
+class QuietCursor(Cursor):
+    """A cursor that asks for no warnings: that would be a second round trip, and the driver would log values."""
+
+    async def _show_warnings(self, conn: Any) -> None:
+        pass
+
+
+class QuietStream(SSCursor):
+    """The same for results that are read in pieces."""
+
+    async def _show_warnings(self, conn: Any) -> None:
+        pass
+
+
+class Driver(Connection):
+    """The driver's connection, without two capabilities that do harm."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)  # type: ignore[no-untyped-call]  # the driver's stubs name no types
+        # Always asked for by the driver; without it, the server refuses a second statement behind a semicolon.
+        self._client_flag: int = self._client_flag & ~MULTI_STATEMENTS
+
+    async def _get_server_information(self) -> None:
+        # With it, the driver takes the first row of 16 MiB or more in its text protocol for the end of the result.
+        await super()._get_server_information()  # type: ignore[misc]  # it is missing in the driver's stubs
+        self.server_capabilities: int = self.server_capabilities & ~DEPRECATE_EOF
+
+
+class MySQLConnector:
+    """Makes sessions on the first of the URL's hosts that lets us in."""
+
+    def __init__(self, url: DatabaseURL) -> None:
+        self._url = url
+        self._tls = tls_context(url) if url.options.tls else None
+        self._side = asyncio.Semaphore(SIDE_CONNECTIONS)
+        options = url.options
+        hosts = options.socket or ", ".join(f"{host}:{port}" for host, port in url.hosts)
+        self.where = f"the MySQL server at {hosts}"
+
+    async def connect(self) -> MySQLSession:
+        """A session, set up. Raises Unavailable with one sentence for the operator."""
+        last: Unavailable | None = None
+        for address in self._url.hosts:
+            try:
+                return await self._open(address)
+            except Unavailable as error:
+                last = error
+        raise last or Unavailable(f"{self.where}: the URL names no host")
+
+    async def _open(self, address: tuple[str, int]) -> MySQLSession:
+        driver = self._driver(address)
+        try:
+            await driver.connect()
+            await driver.query(SET_UP)
+            return MySQLSession(driver, self, address, await identity(driver), self._url.options.statement_cache)
+        except driver_errors.Error as error:
+            driver.close()
+            raise self._refused(error) from error
+        except BaseException:
+            driver.close()
+            raise
+
+    def _driver(self, address: tuple[str, int]) -> Any:
+        url = self._url
+        return Driver(
+            host=address[0],
+            port=address[1],
+            unix_socket=url.options.socket,
+            user=url.user or None,
+            password=url.password.encode(),  # the driver would take latin-1
+            database=url.name,
+            charset="utf8mb4",
+            client_flag=CLIENT_FLAGS,
+            connect_timeout=url.options.connect_timeout,
+            autocommit=None,  # SET_UP says it, in one round trip with the rest
+            local_infile=False,
+            program_name="minihttp",
+            ssl=self._tls,
+        )
+
+    def _refused(self, error: driver_errors.Error) -> Unavailable:
+        code, text = code_and_text(error)
+        cause = error.__cause__
+        if isinstance(cause, OSError):
+            text = cause.strerror or str(cause)
+        return mysql_errors.refused(code, text, self.where, self._url.user, self._url.name)
+
+    async def stop_query(self, session: MySQLSession) -> None:
+        """End what an abandoned session still runs on the server; it would go on there, and hold its locks.
+
+        Behind a proxy a second connection may reach another server, where the same number is somebody else's: so the
+        server must be the same one.
+        """
+        async with self._side:
+            driver = self._driver(session.address)
+            try:
+                await driver.connect()
+                host, port, _ = await identity(driver)
+                if (host, port) == session.identity[:2]:
+                    await driver.query(f"KILL {session.identity[2]}")
+            finally:
+                driver.close()
+
+
+class MySQLSession(Session):
+    """One connection; its prepared statements live and die with it."""
+
+    engine: Engine = "mysql"
+
+    def __init__(
+        self, driver: Any, connector: MySQLConnector, address: tuple[str, int], identity: tuple[str, int, int],
+        statement_cache: int,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.address = address
+        self.identity = identity
+        self._driver = driver  # typed as Any: its stubs leave most of it untyped
+        self._connector = connector
+        self._limit = statement_cache
+        self._prepared: OrderedDict[str, Any] = OrderedDict()
+        self._runs_on = False
+
+    @property
+    def is_open(self) -> bool:
+        return bool(self._driver.connected) and not self._driver._stream_broken
+
+    @property
+    def in_transaction(self) -> bool:
+        return bool(self._driver.get_transaction_status())
+
+    async def ping(self) -> bool:
+        await self._driver.ping(reconnect=False)
+        return True
+
+    async def restore(self) -> bool:
+        if self._dirty or self._stream is not None:
+            return False
+        await self._driver.rollback()
+        return True
+
+    async def close(self) -> None:
+        if self._runs_on:
+            self._runs_on = False
+            await self._connector.stop_query(self)
+        await self._driver.ensure_closed()
+
+    def abort(self) -> None:
+        self._driver.close()
+
+    async def begin(self, isolation: Isolation | None, read_only: bool) -> None:
+        if isolation is not None:
+            await self.command(f"SET TRANSACTION ISOLATION LEVEL {isolation.upper()}")
+        await self.command("START TRANSACTION READ ONLY" if read_only else "START TRANSACTION")
+
+    # ---- statements
+
+    async def _run(self, statement: Statement) -> Answer:
+        in_transaction = self.in_transaction
+        doing = "PREPARE"
+        try:
+            prepared = await self._prepare(statement)
+            doing = statement.keyword
+            if prepared is not None:
+                result = await prepared.execute(statement.values)
+                return answer(result.description, result.rows, result.affected_rows, result.insert_id)
+            return await self._run_text(statement)
+        except BaseException as error:
+            self.rethrow(error, doing, in_transaction)
+
+    async def _prepare(self, statement: Statement) -> Any:
+        """The statement prepared on this connection; None where it goes as text."""
+        text, cache = statement.text, self._prepared
+        if not self._limit or not (statement.values or statement.keyword in PREPARED):
+            return None
+        if text in cache:
+            cache.move_to_end(text)
+            return cache[text]
+        try:
+            # Only the compiler's own marks and its doubled % are in the text: see `sql.Compiled.bind`.
+            marked = text % (("?",) * len(statement.values)) if statement.values else text
+            cache[text] = await self._driver.prepare(marked)
+        except driver_errors.Error as error:
+            if code_and_text(error)[0] not in UNPREPARABLE:
+                raise
+            cache[text] = None
+        if len(cache) > self._limit:
+            _, oldest = cache.popitem(last=False)
+            if oldest is not None:
+                await oldest.close()
+        return cache[text]
+
+    async def _run_text(self, statement: Statement) -> Answer:
+        cursor: Any = self._driver.cursor(QuietCursor)
+        await cursor.execute(self._as_text(statement))
+        rows: Sequence[Any] = await cursor.fetchall() if cursor.description else ()
+        found = answer(cursor.description, rows, cursor.rowcount, cursor.lastrowid)
+        while await cursor.nextset():  # of a procedure; the first result counts
+            pass
+        return found
+
+    def _as_text(self, statement: Statement) -> str:
+        if not statement.values:
+            return statement.text
+        return statement.text % tuple(map(self._literal, statement.values))
+
+    def _literal(self, value: Any) -> str:
+        # The driver escapes bytes with backslashes even where the session's mode gives them no meaning.
+        return f"x'{value.hex()}'" if isinstance(value, bytes) else str(self._driver.literal(value))
+
+    def rethrow(self, error: BaseException, keyword: str, in_transaction: bool) -> NoReturn:
+        """Raise what a fault of the driver means; the connection is closed unless the server itself answered."""
+        if isinstance(error, DatabaseError):
+            raise error
+        if isinstance(error, driver_errors.Error):
+            code, text = code_and_text(error)
+            if mysql_errors.is_lost(code):
+                self.was_lost = True
+                self.abort()
+            raise mysql_errors.translate(code, text, keyword=keyword, in_transaction=in_transaction) from error
+        self.abort()
+        if isinstance(error, Exception):
+            raise QueryError(f"the driver cannot send or read this: {type(error).__name__}") from error
+        # A cancellation: the server goes on with what it was told to do.
+        self._runs_on = keyword != "COMMIT"
+        raise error
+
+    # ---- streams
+
+    async def _open_stream(self, statement: Statement) -> Stream:
+        in_transaction = self.in_transaction
+        try:
+            cursor: Any = self._driver.cursor(QuietStream)
+            await cursor.execute(await self._streamable(statement))
+            return MySQLStream(self, cursor, in_transaction)
+        except BaseException as error:
+            self.rethrow(error, statement.keyword, in_transaction)
+
+    async def _streamable(self, statement: Statement) -> str:
+        """Text to stream. The driver streams text only, so values go ahead, bound, into variables of the session."""
+        values = statement.values
+        if not values or not self._limit:
+            return self._as_text(statement)
+        names = [f"@minihttp_{number}" for number in range(len(values))]
+        text = statement.text % (("?",) * len(values))
+        setting = ", ".join(f"{name} = %s" for name in ("@minihttp_sql", *names))
+        await self._run(Statement(f"SET {setting}", (text, *values), "SELECT", True))
+        await self._run(Statement("PREPARE minihttp FROM @minihttp_sql", (), "PREPARE", True))
+        return f"EXECUTE minihttp USING {', '.join(names)}"
+
+
+class MySQLStream(Stream):
+    """A result read piece by piece, without the driver's `async with`: its end would hide a cancellation."""
+
+    def __init__(self, session: MySQLSession, cursor: SSCursor, in_transaction: bool) -> None:
+        self._session = session
+        self._cursor = cursor
+        self._in_transaction = in_transaction
+        self.columns = columns_of(cursor.description)
+
+    async def fetch(self) -> Sequence[Any]:
+        try:
+            return await self._cursor.fetchmany(ROWS_AT_ONCE) if self.columns else ()
+        except BaseException as error:
+            self._session.rethrow(error, "SELECT", self._in_transaction)
+
+    async def discard(self) -> None:
+        while await self.fetch():
+            pass
+
+
+def answer(description: Any, rows: Any, affected: int, insert_id: int) -> Answer:
+    if not description:
+        return Answer((), (), affected, insert_id or None)
+    return Answer(columns_of(description), rows, len(rows), insert_id or None)
+
+
+def columns_of(description: Any) -> tuple[str, ...]:
+    return tuple([column[0] for column in description or ()])
+
+
+def code_and_text(error: driver_errors.Error) -> tuple[int, str]:
+    """The number and the words; 0 for what the driver itself complains about, such as bytes that are not MySQL."""
+    if isinstance(error, driver_errors.InterfaceError):  # raised before anything is written
+        return mysql_errors.NOT_SENT, str(error.args[-1])
+    if len(error.args) > 1 and isinstance(error.args[0], int):
+        return error.args[0], str(error.args[1])
+    return 0, str(error)
+
+
+async def identity(driver: Any) -> tuple[str, int, int]:
+    """Which server this is, and the number it gave to the connection."""
+    cursor = driver.cursor(QuietCursor)
+    await cursor.execute("SELECT @@hostname, @@port, CONNECTION_ID()")
+    host, port, number = await cursor.fetchone()
+    return str(host), int(port), int(number)
+
+
+def tls_context(url: DatabaseURL) -> ssl.SSLContext:
+    """TLS that verifies certificate and host name, unless the URL says `tls_verify=no`. Raises QueryError."""
+    try:
+        context = ssl.create_default_context(cafile=url.options.tls_ca)
+    except (OSError, ssl.SSLError) as error:
+        raise QueryError(f"database option tls_ca: cannot read {url.options.tls_ca!r} ({error})") from error
+    if not url.options.tls_verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context

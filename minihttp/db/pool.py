@@ -1,0 +1,326 @@
+"""A pool of connections of any kind, handed out to one task at a time.
+
+Owns: how many connections there are, who holds which, who waits for how long, and what is tried when.
+Must not know: SQL, a driver, what a transaction is.
+Invariant: every connection is idle, used or being closed, never two of these; idle ones and waiting tasks do not exist
+at the same time. Decisions are plain functions that never wait; whatever waits (connect, test, restore, close) runs
+outside of them, so a slow server delays only those who need it. Trade-off: idle connections are reused last in,
+first out, so that those that a quiet hour does not need grow old and are closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Generic
+
+from .. import waits
+from .connection import CLOSE_TIMEOUT, C, Connector, Idle, Slot, close_quietly
+from .errors import DatabaseError, Timeout, Unavailable, UsageError
+from .url import PoolOptions
+from .waiting import Outage, Waiters
+
+__all__ = ["Pool", "PoolStats"]
+
+PARALLEL_CONNECTS = 4  # more at once would greet a server that comes back with a stampede
+TEST_TIMEOUT = 2.0  # seconds for a connection to prove that it lives, or to be made clean
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStats:
+    """What a pool is doing (`size` = `idle` + `used` + `connecting`, `waiters`) and has done since it was opened.
+
+    `waits` counts acquisitions that had to wait, `timeouts` those that gave up, `connects` and `errors` the attempts
+    to connect that succeeded and failed, `discarded` connections that were closed because they were good no more.
+    """
+
+    size: int
+    idle: int
+    used: int
+    connecting: int
+    waiters: int
+    waits: int
+    timeouts: int
+    connects: int
+    errors: int
+    discarded: int
+
+
+class State(Enum):
+    """OPEN, then CLOSING while running work may end, then CLOSED; there is no way back."""
+
+    OPEN = "open"
+    CLOSING = "closing"
+    CLOSED = "closed"
+
+
+class Pool(Generic[C]):
+    """At most `options.pool_size` connections; `acquire` and `release` are made for `try ... finally`.
+
+    Example: `connection = await pool.acquire()`, then `pool.release(connection)`, which never waits.
+    """
+
+    def __init__(self, connector: Connector[C], options: PoolOptions) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._connector = connector
+        self._options = options
+        self._state = State.OPEN
+        self._idle: Idle[C] = Idle(options.idle_timeout, options.min_idle, self._close)
+        self._used: dict[C, Slot[C]] = {}
+        self._waiters: Waiters[Slot[C]] = Waiters()
+        self._outage = Outage(options.retry_wait)
+        self._connecting: set[asyncio.Task[None]] = set()
+        self._background: set[asyncio.Task[None]] = set()
+        self._retry_timer: asyncio.TimerHandle | None = None
+        self._all_returned: asyncio.Future[None] | None = None
+        self._waits = self._timeouts = self._connects = self._errors = self._discarded = 0
+        waits.gauges.add(self)
+
+    @property
+    def stats(self) -> PoolStats:
+        """The numbers of this moment."""
+        idle, used, connecting = len(self._idle), len(self._used), len(self._connecting)
+        now = (idle + used + connecting, idle, used, connecting, len(self._waiters))
+        return PoolStats(*now, self._waits, self._timeouts, self._connects, self._errors, self._discarded)
+
+    def gauge(self) -> Mapping[str, int | float | str]:
+        """How full the pool is, for whoever draws it."""
+        stats = self.stats
+        here = {"kind": "pool", "name": self._connector.where}
+        full = {"limit": self._options.pool_size, "used": stats.used, "idle": stats.idle, "waiters": stats.waiters}
+        return {**here, **full}
+
+    async def acquire(self) -> C:
+        """A connection for this task alone, until `release`.
+
+        Raises Timeout when none is free in time; Unavailable when the queue is full or the server is down, at once;
+        UsageError when the pool is closed.
+        """
+        while True:
+            slot = self._take_idle()
+            if slot is None:
+                slot = await self._wait(self._options.acquire_timeout)
+            elif self._loop.time() - slot.since >= self._options.check_idle and not await self._lives(slot):
+                continue
+            slot.since = self._loop.time()
+            slot.holder = asyncio.current_task()
+            return slot.connection
+
+    def release(self, connection: C, *, lost: bool = False) -> None:
+        """Give a connection back. One that is closed is replaced, one that is not clean restored first.
+
+        `lost=True` says that the server broke it off: then the idle ones are closed too, since they went to the same.
+        Raises UsageError for a connection that is not out.
+        """
+        slot = self._used.get(connection)
+        if slot is None:
+            if self._state is State.OPEN:
+                raise UsageError("this connection was given back already, or belongs to another pool")
+            return  # `close` ran out of patience and closed it
+        slot.holder = None
+        if lost:
+            self._idle.clear()
+        if not connection.is_open or self._loop.time() >= slot.expires:
+            self._discard(slot)
+        elif connection.is_clean:
+            self._offer(slot)
+        else:
+            self._run(self._restore(slot))
+
+    async def open(self) -> None:
+        """Make the first connection, and start those of `min_idle`. Raises Unavailable or another DatabaseError."""
+        try:
+            # The first connect has its own limit; acquire_timeout is for waiting on others.
+            self._offer(await self._wait(self._options.connect_timeout + TEST_TIMEOUT))
+        except BaseException:
+            await self.close(0)
+            raise
+        self._pump()
+
+    async def close(self, grace: float | None = None) -> None:
+        """Close idle connections now, used ones when they return or after `grace` seconds. Never hangs."""
+        if self._state is not State.OPEN:
+            return
+        self._state = State.CLOSING
+        self._waiters.fail(lambda: Unavailable(f"{self._connector.where} is being closed by this program"))
+        if self._retry_timer is not None:
+            self._retry_timer.cancel()
+        for task in self._connecting:
+            task.cancel()
+        self._idle.clear()
+        try:
+            await self._wait_for_used(self._options.close_grace if grace is None else grace)
+        finally:
+            for slot in list(self._used.values()):
+                self._discard(slot)
+            self._state = State.CLOSED
+        pending = self._connecting | self._background
+        if pending:
+            await asyncio.wait(pending, timeout=2 * CLOSE_TIMEOUT)
+
+    def _take_idle(self) -> Slot[C] | None:
+        """The connection that was given back last and is still good, now counted as used."""
+        if self._state is not State.OPEN:
+            raise UsageError(f"{self._connector.where} is {self._state.value} here: use it inside `async with db`")
+        slot = self._idle.pop()
+        if slot is not None:
+            self._used[slot.connection] = slot
+        return slot
+
+    def _offer(self, slot: Slot[C]) -> None:
+        """Hand a good connection to the task that waits longest, else keep it."""
+        if self._state is not State.OPEN:
+            self._discard(slot)
+        elif self._waiters.grant(slot):
+            self._used[slot.connection] = slot
+        else:
+            self._used.pop(slot.connection, None)
+            self._idle.push(slot)
+
+    def _discard(self, slot: Slot[C]) -> None:
+        """Stop counting a connection, close it in the background, and replace it where somebody waits."""
+        self._used.pop(slot.connection, None)
+        self._discarded += 1
+        slot.connection.abort()
+        self._close(slot)
+        self._pump()
+        if self._all_returned is not None and not self._used and not self._all_returned.done():
+            self._all_returned.set_result(None)
+
+    def _close(self, slot: Slot[C]) -> None:
+        self._run(close_quietly(slot.connection))
+
+    def _pump(self) -> None:
+        """Start the connects that are needed now; while the server is down, none, and nobody waits for it in vain."""
+        size = len(self._idle) + len(self._used) + len(self._connecting)
+        needed = max(len(self._waiters) - len(self._connecting), self._options.min_idle - size)
+        if needed <= 0 or self._state is not State.OPEN:
+            return
+        if self._loop.time() < self._outage.retry_at:
+            if not self._used and not self._connecting:
+                self._waiters.fail(lambda: self._outage.error(self._loop.time()))
+            self._arm_retry()
+            return
+        at_once = 1 if self._outage.failures else PARALLEL_CONNECTS  # after a failure, one asks whether it is back
+        for _ in range(min(needed, self._options.pool_size - size, at_once - len(self._connecting))):
+            task = self._loop.create_task(self._connect())
+            self._connecting.add(task)
+            task.add_done_callback(self._connecting.discard)
+
+    def _expire(self, waiter: asyncio.Future[Slot[C]]) -> None:
+        if not waiter.done():
+            self._waiters.remove(waiter)
+            self._timeouts += 1
+            limit = self._options.acquire_timeout
+            state = f"{len(self._used)} of {self._options.pool_size} are in use, {len(self._connecting)} are being made"
+            held = longest_held(self._used.values(), self._loop.time())
+            waiter.set_exception(Timeout(f"no database connection became free within {limit:g} s: {state}{held}"))
+
+    def _arm_retry(self) -> None:
+        if self._retry_timer is None:
+            self._retry_timer = self._loop.call_at(self._outage.retry_at, self._retry)
+
+    def _retry(self) -> None:
+        self._retry_timer = None
+        self._pump()
+
+    async def _wait(self, limit: float) -> Slot[C]:
+        """Wait in the queue, `limit` seconds at most; whatever ends the wait, no connection is lost."""
+        if len(self._waiters) >= self._options.queue:
+            raise Unavailable(
+                f"{len(self._waiters)} tasks wait for a database connection already, as many as the option queue allows"
+            )
+        waiter: asyncio.Future[Slot[C]] = self._loop.create_future()
+        self._waiters.add(waiter)
+        self._waits += 1
+        timer = self._loop.call_later(limit, self._expire, waiter)
+        self._pump()
+        waits.waiting_for("connection", f"{len(self._used)}/{self._options.pool_size}")
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            self._waiters.remove(waiter)
+            if not waiter.cancelled() and waiter.exception() is None:  # granted in the same step: pass it on
+                self.release(waiter.result().connection)
+            raise
+        finally:
+            timer.cancel()
+
+    async def _lives(self, slot: Slot[C]) -> bool:
+        """Whether a connection that was idle for long still answers; discarded if not."""
+        alive = False
+        try:
+            alive = await in_time(slot.connection.ping())
+        finally:
+            if not alive:
+                self._discard(slot)
+        return alive
+
+    async def _connect(self) -> None:
+        """One attempt, under one deadline. Nothing is awaited between having a connection and counting it."""
+        connection: C | None = None
+        error: DatabaseError | None = None
+        try:
+            async with asyncio.timeout(self._options.connect_timeout):
+                connection = await self._connector.connect()
+        except DatabaseError as refused:
+            error = refused
+        except TimeoutError as timeout:
+            limit = self._options.connect_timeout
+            error = Unavailable(f"{self._connector.where} did not answer within {limit:g} s (connect_timeout)")
+            error.__cause__ = timeout
+        except Exception as other:
+            error = Unavailable(f"cannot connect to {self._connector.where}: {type(other).__name__}")
+            error.__cause__ = other
+        self._connecting -= {asyncio.current_task()}
+        now = self._loop.time()
+        if connection is not None:
+            self._connects += 1
+            self._outage.over()
+            self._offer(Slot(connection, now, self._options.max_age))
+        elif error is not None:
+            self._errors += 1
+            self._outage.failed(error, now)
+        self._pump()
+
+    async def _restore(self, slot: Slot[C]) -> None:
+        restored = False
+        try:
+            restored = await in_time(slot.connection.restore())
+        finally:
+            if slot.connection in self._used:  # else the pool was closed meanwhile
+                if restored and slot.connection.is_open and slot.connection.is_clean:
+                    self._offer(slot)
+                else:
+                    self._discard(slot)
+
+    async def _wait_for_used(self, grace: float) -> None:
+        if self._used and grace > 0:
+            self._all_returned = self._loop.create_future()
+            await asyncio.wait([self._all_returned], timeout=grace)
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+
+async def in_time(answer: Awaitable[bool]) -> bool:
+    """What a connection says of itself; False for an error, or for no answer in time."""
+    with suppress(Exception):
+        async with asyncio.timeout(TEST_TIMEOUT):
+            return await answer
+    return False
+
+
+def longest_held(slots: Iterable[Slot[C]], now: float) -> str:
+    """Who has had a connection for the longest time, for the message to those who wait for one."""
+    held = [(slot.since, slot.holder) for slot in slots if slot.holder is not None]
+    if not held:
+        return ""
+    since, holder = min(held, key=lambda each: each[0])
+    advice = "end transactions and iterations sooner, or raise pool_size"
+    return f"; {holder.get_name()} has held one for {now - since:.1f} s: {advice}"

@@ -1,0 +1,175 @@
+"""One connection to a database as the upper half sees it, whatever the engine.
+
+Owns: the guard against two users at once, and what a session remembers so that the pool knows whether the next task
+may have it.
+Must not know: a driver, the pool, who runs what and why.
+Invariant: at most one statement or stream is under way. Whatever ends one early, an error of the protocol or a
+cancellation, leaves the session closed or marked as not clean, never in doubt.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+from .. import waits
+from .errors import UsageError
+from .url import Engine
+
+__all__ = ["ISOLATION_LEVELS", "Answer", "Isolation", "Session", "Statement", "Stream"]
+
+Isolation = Literal["read uncommitted", "read committed", "repeatable read", "serializable"]
+ISOLATION_LEVELS: tuple[Isolation, ...] = ("read uncommitted", "read committed", "repeatable read", "serializable")
+
+
+class Statement(NamedTuple):
+    """A statement in the driver's own form, with its values, and what it may do to its session."""
+
+    text: str
+    values: tuple[Any, ...]
+    keyword: str
+    is_clean: bool
+
+
+class Answer(NamedTuple):
+    """What a statement gave: rows of values, or a count and the id of a new row (None where there is none)."""
+
+    columns: tuple[str, ...]
+    rows: Sequence[Sequence[Any]]
+    rowcount: int
+    last_id: int | None
+
+
+class Stream(ABC):
+    """A result that is read in pieces; `fetch` gives no rows when it is at its end."""
+
+    columns: tuple[str, ...] = ()
+    is_whole = False  # the first `fetch` gives everything
+
+    @abstractmethod
+    async def fetch(self) -> Sequence[Sequence[Any]]:
+        """The next rows, or none at the end. Raises DatabaseError."""
+
+    @abstractmethod
+    async def discard(self) -> None:
+        """Throw the rest away, so that the session can be used again. Raises DatabaseError."""
+
+
+class Session(ABC):
+    """A connection that runs statements: the pool's `Connection`, and the methods that use it."""
+
+    engine: Engine
+
+    def __init__(self) -> None:
+        self.was_lost = False
+        self._dirty = False
+        self._busy = False
+        self._stream: Stream | None = None
+        self._abandoned = False
+
+    # ---- for the pool
+
+    @property
+    @abstractmethod
+    def is_open(self) -> bool:
+        """Whether it can be used as far as this side knows."""
+
+    @property
+    @abstractmethod
+    def in_transaction(self) -> bool:
+        """Whether the server keeps a transaction open on it."""
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether the next task may have it as it is."""
+        return not (self._dirty or self._busy or self._stream is not None or self.in_transaction)
+
+    @abstractmethod
+    async def ping(self) -> bool:
+        """Ask the server whether it is there."""
+
+    @abstractmethod
+    async def restore(self) -> bool:
+        """Roll back what is open; False where only a new session is as good as new."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Say goodbye, or, after `abort`, do what is left to do."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Close it at once, whatever it does."""
+
+    # ---- for queries
+
+    async def run(self, statement: Statement) -> Answer:
+        """Run one statement and take its whole answer. Raises DatabaseError."""
+        if self._busy or self._stream is not None:
+            await self._make_room()
+        self._busy = True
+        if not statement.is_clean:
+            self._dirty = True
+        waits.waiting_for("query", statement.text)
+        try:
+            return await self._run(statement)
+        finally:
+            self._busy = False
+
+    async def command(self, text: str) -> None:
+        """COMMIT and its kin, which leave the session clean. Raises DatabaseError."""
+        await self.run(Statement(text, (), text.partition(" ")[0], True))
+
+    @abstractmethod
+    async def begin(self, isolation: Isolation | None, read_only: bool) -> None:
+        """Start a transaction. Raises DatabaseError."""
+
+    async def end(self, text: Literal["COMMIT", "ROLLBACK"]) -> None:
+        """End the transaction. Raises DatabaseError."""
+        await self.command(text)
+
+    async def stream(self, statement: Statement) -> Stream:
+        """Start to read an answer piece by piece; `finished` or `abandoned` must follow. Raises DatabaseError."""
+        if self._busy or self._stream is not None:
+            await self._make_room()
+        self._busy = True
+        if not statement.is_clean:
+            self._dirty = True
+        waits.waiting_for("query", statement.text)
+        try:
+            self._stream = await self._open_stream(statement)
+        finally:
+            self._busy = False
+        return self._stream
+
+    def finished(self) -> None:
+        """The stream was read to its end."""
+        self._stream = None
+
+    def abandoned(self) -> None:
+        """Nobody will read the rest of the stream; the next statement, if one comes, throws it away first."""
+        self._abandoned = self._stream is not None
+
+    async def _make_room(self) -> None:
+        if self._busy:
+            raise UsageError(
+                "two tasks use one transaction at the same time: it is one connection, which runs one statement after "
+                "another; await each call before the next, or give each task a transaction of its own"
+            )
+        if self._stream is not None and not self._abandoned:
+            raise UsageError(
+                "an `iterate` of this transaction is not at its end: finish the loop, or read the rows with `all`, "
+                "before the next statement"
+            )
+        stream, self._stream = self._stream, None
+        self._abandoned = False
+        if stream is not None:
+            await stream.discard()
+
+    # ---- for the engines
+
+    @abstractmethod
+    async def _run(self, statement: Statement) -> Answer: ...
+
+    @abstractmethod
+    async def _open_stream(self, statement: Statement) -> Stream: ...

@@ -1,0 +1,237 @@
+"""Transactions and savepoints.
+
+Owns: the life of a transaction: begun, then committed or rolled back, or over because the server ended it.
+Must not know: the pool's decisions, drivers.
+Invariant: nothing runs in a transaction that is over. A server that rolls back by itself (deadlock, lost connection) or
+commits by itself (CREATE TABLE on MySQL) would run what follows on its own; here what follows raises, and so does
+the end of the block, even where the error was caught inside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from contextlib import suppress
+from enum import Enum
+from types import TracebackType
+from typing import Any, Protocol, TypeVar
+
+from .deadline import Deadline
+from .errors import Conflict, DatabaseError, OutcomeUnknown, Timeout, Unavailable, UsageError
+from .executor import Queries, RowStream
+from .session import Answer, Isolation, Session, Statement
+from .url import Engine
+
+__all__ = ["Host", "Transaction"]
+
+T = TypeVar("T")
+
+ROLLBACK_TIMEOUT = 5.0  # seconds; then the connection is closed, which rolls back too
+
+
+class Host(Protocol):
+    """The database, as far as a transaction needs it."""
+
+    deadline: Deadline
+    holders: dict[asyncio.Task[Any] | None, Transaction]
+
+    @property
+    def engine(self) -> Engine: ...
+
+    def lease(self) -> Coroutine[Any, Any, Session]:
+        """A session for this task alone."""
+        ...
+
+    def give_back(self, session: Session) -> None:
+        """The session's end here."""
+        ...
+
+
+class Stage(Enum):
+    """NEW, then OPEN inside of the block; BROKEN when the server ended it early; DONE behind the block."""
+
+    NEW = "not begun: use `async with`"
+    OPEN = "open"
+    BROKEN = "over, because of an earlier error"
+    DONE = "over"
+
+
+class Transaction(Queries):
+    """What `async with db.transaction() as tx` gives: the methods of a database, on one connection.
+
+    The end of the block commits; an exception that leaves it rolls back. Nested, `tx.transaction()` is a savepoint.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        isolation: Isolation | None = None,
+        read_only: bool = False,
+        outer: Transaction | None = None,
+    ) -> None:
+        self._host = host
+        self._isolation = isolation
+        self._read_only = read_only
+        self._outer = outer
+        self._stage = Stage.NEW
+        self._reason: BaseException | None = None
+        self._session: Session | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self._depth: int = outer._depth + 1 if outer is not None else 0
+
+    @property
+    def engine(self) -> Engine:
+        """The SQL that is spoken."""
+        return self._host.engine
+
+    def transaction(self) -> Transaction:
+        """A savepoint: what fails inside of its block is undone alone."""
+        return Transaction(self._host, outer=self)
+
+    async def __aenter__(self) -> Transaction:
+        if self._stage is not Stage.NEW:
+            raise UsageError("a transaction is used once: call `transaction()` again for the next one")
+        if self._outer is not None:
+            self._session = self._outer._usable()
+            await self._host.deadline.run(self._session.command(f"SAVEPOINT {self._name}"), "SAVEPOINT")
+        else:
+            self._session = await self._begin()
+            self._task = asyncio.current_task()
+            self._host.holders[self._task] = self
+        self._stage = Stage.OPEN
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is not None:
+                await self._undo()
+            else:
+                await self._commit()
+        finally:
+            self._stage = Stage.DONE
+            session, self._session = self._session, None
+            if self._outer is None and session is not None:
+                del self._host.holders[self._task]
+                self._host.give_back(session)
+
+    # ---- running
+
+    async def _answer(self, statement: Statement) -> Answer:
+        session = self._usable()
+        try:
+            answer = await self._host.deadline.run(session.run(statement), statement.keyword)
+        except BaseException as error:
+            self._note(error, session)
+            raise
+        if not session.in_transaction:
+            ended = UsageError(
+                f"{statement.keyword} ended the transaction, with all that was done before it: MySQL commits before it "
+                "changes a table; run such statements outside of transactions"
+            )
+            self._note(ended, session)
+            raise ended
+        return answer
+
+    def _rows(self, statement: Statement) -> RowStream:
+        return TransactionRows(self, statement)
+
+    def _usable(self) -> Session:
+        if self._root._stage is Stage.BROKEN:
+            raise self._broken()
+        if self._stage is not Stage.OPEN or self._session is None:
+            raise UsageError(f"this transaction is {self._stage.value}; run nothing with its `tx` outside of its block")
+        return self._session
+
+    def _note(self, error: BaseException, session: Session) -> None:
+        """Remember an error after which the server no longer has this transaction, or may not have it."""
+        known = isinstance(error, DatabaseError) and not isinstance(error, Conflict | Timeout | Unavailable)
+        if isinstance(error, UsageError) and session.in_transaction:
+            return  # the mistake was seen before anything was sent
+        if not known or not session.is_open or not session.in_transaction:
+            self._root._stage = Stage.BROKEN
+            self._root._reason = error
+
+    def _broken(self) -> DatabaseError:
+        reason = self._root._reason
+        text = f"this transaction is over because of an earlier error ({type(reason).__name__}: {reason})"
+        error = type(reason)(text) if isinstance(reason, Conflict | Unavailable) else UsageError(text)
+        error.__cause__ = reason
+        return error
+
+    # ---- beginning and ending
+
+    async def _begin(self) -> Session:
+        session = await self._host.deadline.run(self._host.lease(), "BEGIN", default=False)
+        try:
+            await self._host.deadline.run(session.begin(self._isolation, self._read_only), "BEGIN")
+        except BaseException:
+            self._host.give_back(session)
+            raise
+        return session
+
+    async def _commit(self) -> None:
+        session = self._session
+        if session is None or self._root._stage is Stage.BROKEN:
+            await self._undo()
+            raise self._broken()
+        if self._host.deadline.is_over:
+            await self._undo()
+            raise Timeout("the time given by `within` was over before COMMIT: the transaction was rolled back")
+        if self._outer is not None:
+            await self._host.deadline.run(session.command(f"RELEASE SAVEPOINT {self._name}"), "RELEASE")
+            return
+        try:
+            await self._host.deadline.run(session.end("COMMIT"), "COMMIT")
+        except Timeout as error:
+            raise OutcomeUnknown(
+                "COMMIT was not answered in time: the transaction may be committed or not; read the data again"
+            ) from error
+
+    async def _undo(self) -> None:
+        """Roll back; what cannot be rolled back is closed, which comes to the same."""
+        session = self._session
+        if session is None or not session.is_open or (self._outer is not None and self._root._stage is Stage.BROKEN):
+            return
+        try:
+            with suppress(DatabaseError, TimeoutError):
+                async with asyncio.timeout(ROLLBACK_TIMEOUT):
+                    if self._outer is None:
+                        await session.end("ROLLBACK")
+                    else:
+                        await session.command(f"ROLLBACK TO SAVEPOINT {self._name}")
+                        await session.command(f"RELEASE SAVEPOINT {self._name}")
+        except BaseException:
+            session.abort()
+            raise
+
+    @property
+    def _root(self) -> Transaction:
+        return self if self._outer is None else self._outer._root
+
+    @property
+    def _name(self) -> str:
+        return f"minihttp_{self._depth}"
+
+
+class TransactionRows(RowStream):
+    """The rows of `tx.iterate`: the session stays with the transaction."""
+
+    def __init__(self, tx: Transaction, statement: Statement) -> None:
+        super().__init__(statement)
+        self._tx = tx
+
+    async def _enter(self, statement: Statement) -> Session:
+        return self._tx._usable()
+
+    async def _in_time(self, work: Coroutine[Any, Any, T]) -> T:
+        try:
+            return await self._tx._host.deadline.run(work, "SELECT")
+        except BaseException as error:
+            if self._tx._session is not None:
+                self._tx._note(error, self._tx._session)
+            raise
+
+    def _exit(self, session: Session) -> None:
+        pass

@@ -1,0 +1,579 @@
+"""What `Database` and `Transaction` promise, on both engines: every test here runs twice."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from minihttp.db import (
+    Conflict,
+    Database,
+    DatabaseError,
+    DataError,
+    Deadlock,
+    IntegrityError,
+    MultipleRows,
+    NotFound,
+    QueryError,
+    Row,
+    Timeout,
+    UsageError,
+)
+
+SCHEMA = """
+CREATE TABLE city (id INTEGER PRIMARY KEY);
+CREATE TABLE person (
+    id INTEGER PRIMARY KEY /*! AUTO_INCREMENT */,
+    name VARCHAR(20) NOT NULL CHECK (LENGTH(name) < 20),
+    email VARCHAR(50),
+    age BIGINT,
+    city INTEGER,
+    CONSTRAINT adult CHECK (age > 17),
+    CONSTRAINT one_each UNIQUE (email),
+    FOREIGN KEY (city) REFERENCES city (id)
+) /*! CHARSET = utf8mb4 */;
+-- a semicolon; in a comment
+INSERT INTO city VALUES (1), (2)
+"""
+# A query that goes on for longer than any test waits.
+ENDLESS = {
+    "mysql": "SELECT SLEEP(100)",
+    "sqlite": "WITH RECURSIVE r (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r) SELECT COUNT(*) FROM r",
+}
+
+
+@pytest.fixture
+async def db(database_url):
+    async with Database(database_url) as db:
+        await db.script(SCHEMA)
+        yield db
+
+
+async def names(executor) -> list[str]:
+    return [row.name for row in await executor.all("SELECT name FROM person ORDER BY id")]
+
+
+async def add(executor, name, **others):
+    columns = {"name": name, **others}
+    sql = f"INSERT INTO person ({', '.join(columns)}) VALUES ({', '.join(f':{each}' for each in columns)})"
+    return await executor.execute(sql, columns)
+
+
+# ---- queries
+
+
+async def test_all_gives_rows(db):
+    await add(db, "Ann", age=30)
+    await add(db, "Bo")
+    rows = await db.all("SELECT id, name, age FROM person ORDER BY id")
+    assert all(isinstance(row, Row) for row in rows)
+    assert [dict(row) for row in rows] == [{"id": 1, "name": "Ann", "age": 30}, {"id": 2, "name": "Bo", "age": None}]
+    assert await db.all("SELECT * FROM person WHERE id = 0") == []
+
+
+async def test_one(db):
+    await add(db, "Ann")
+    await add(db, "Bo")
+    assert (await db.one("SELECT name FROM person WHERE id = :id", id=2)).name == "Bo"
+    with pytest.raises(NotFound):
+        await db.one("SELECT name FROM person WHERE id = :id", id=9)
+    with pytest.raises(MultipleRows, match="found 2 rows"):
+        await db.one("SELECT name FROM person")
+
+
+async def test_scalar(db):
+    assert await db.scalar("SELECT COUNT(*) FROM person") == 0
+    assert await db.scalar("SELECT name FROM person") is None
+
+
+async def test_execute_tells_count_and_id(db):
+    first, second = await add(db, "Ann"), await add(db, "Bo")
+    assert (first.rowcount, first.last_id, second.last_id) == (1, 1, 2)
+    same = await db.execute("UPDATE person SET name = 'Bo' WHERE id = 2")
+    assert (same.rowcount, same.last_id) == (1, None)
+    assert (await db.execute("UPDATE person SET age = 20")).rowcount == 2
+    assert (await db.execute("DELETE FROM person WHERE id = :id", {"id": 9})).rowcount == 0
+    assert (await db.execute("SELECT * FROM person")).rowcount == 2
+
+
+async def test_parameters_by_mapping_by_name_and_both(db):
+    assert await db.scalar("SELECT :a + :b", {"a": 1, "b": 2}) == 3
+    assert await db.scalar("SELECT :a + :b", {"a": 1}, b=2) == 3
+    assert await db.scalar("SELECT :sql", sql="any name will do") == "any name will do"
+    with pytest.raises(QueryError, match="not as tuple"):
+        await db.scalar("SELECT :a", (1,))
+    with pytest.raises(QueryError, match=":a is missing"):
+        await db.scalar("SELECT :a")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, 0, -(2**63), 2**63 - 1, 1.5, "", "北京 🙂", "it's \\ % %s ? :x \0 \"", b"\x00\xff'\\%", "x" * 70_000],
+    ids=lambda value: repr(value)[:20],
+)
+async def test_values_come_back_as_they_went(db, value):
+    assert await db.scalar("SELECT :value", value=value) == value
+    rows = [row[0] async for row in db.iterate("SELECT :value", value=value)]
+    assert rows == [value]
+
+
+async def test_moments_are_stored_in_utc(db):
+    moment = datetime(2026, 1, 1, 1, 30, tzinfo=timezone(timedelta(hours=2)))
+    assert str(await db.scalar("SELECT :at", at=moment)) == "2025-12-31 23:30:00"
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 100])
+async def test_lists(db, count):
+    for number in range(5):
+        await add(db, f"p{number}")
+    ids = list(range(3, 3 + count))
+    assert await db.scalar("SELECT COUNT(*) FROM person WHERE id IN :ids", ids=ids) == min(count, 3)
+    assert await db.scalar("SELECT COUNT(*) FROM person WHERE id NOT IN (:ids)", ids=ids) == 5 - min(count, 3)
+
+
+async def test_percent_and_question_marks_in_sql(db):
+    assert await db.scalar("SELECT 'a%b?c'") == "a%b?c"
+    assert await db.scalar("SELECT 7 % 4") == 3
+    assert await db.scalar("SELECT '100%s' WHERE 1 = :one", one=1) == "100%s"
+
+
+async def test_injection_stays_a_value(db):
+    await add(db, "Ann")
+    for evil in ("x' OR '1'='1", "x\\' OR 1=1 -- ", b"\\' or 1=1 -- "):
+        assert await db.all("SELECT * FROM person WHERE name = :name", name=evil) == []
+    with pytest.raises(QueryError, match="several statements"):
+        await db.execute("SELECT 1; DELETE FROM person")
+    assert await names(db) == ["Ann"]
+
+
+# ---- errors
+
+
+async def test_constraints_have_names(db):
+    await add(db, "Ann", email="a@x")
+    with pytest.raises(IntegrityError) as caught:
+        await add(db, "Bo", email="a@x")
+    assert caught.value.kind == "unique"
+    assert caught.value.constraint in ("one_each", "person.email")
+    assert "a@x" not in str(caught.value)
+    with pytest.raises(IntegrityError) as caught:
+        await add(db, "Bo", age=3)
+    assert (caught.value.kind, caught.value.constraint) == ("check", "adult")
+    with pytest.raises(IntegrityError) as caught:
+        await add(db, None)
+    assert caught.value.kind == "not null"
+    assert "name" in caught.value.constraint
+    with pytest.raises(IntegrityError) as caught:
+        await add(db, "Bo", city=9)
+    assert caught.value.kind == "foreign key"
+    assert db.stats.discarded <= 2, "an error of the server costs no connection"
+
+
+@pytest.mark.parametrize("sql", ["SELEC 1", "SELECT * FROM nowhere", "SELECT nothing FROM person", "INSERT INTO city"])
+async def test_wrong_sql(db, sql):
+    await db.scalar("SELECT 1")
+    connects = db.stats.connects
+    with pytest.raises(QueryError) as caught:
+        await db.execute(sql)
+    assert not isinstance(caught.value, DataError)
+    with pytest.raises(QueryError):
+        await db.all(sql)
+    async with db.transaction() as tx:
+        with pytest.raises(QueryError):
+            await tx.execute(sql)
+        await add(tx, "Ann")
+    assert await names(db) == ["Ann"]
+    if sql != "SELEC 1":  # of a word that it does not know, nobody knows what it does to the session
+        assert db.stats.connects == connects
+
+
+@pytest.mark.parametrize("word", ["BEGIN", "commit", "ROLLBACK", "SAVEPOINT x", "START TRANSACTION", "/* x */ BEGIN"])
+async def test_transactions_are_not_run_by_hand(db, word):
+    with pytest.raises(UsageError, match=r"async with db\.transaction"):
+        await db.execute(word)
+    async with db.transaction() as tx:
+        with pytest.raises(UsageError, match=r"async with db\.transaction"):
+            await tx.execute(word)
+
+
+async def test_a_closed_database_says_so(database_url):
+    db = Database(database_url)
+    with pytest.raises(UsageError, match="is not open"):
+        await db.all("SELECT 1")
+    with pytest.raises(UsageError, match="is not open"):
+        _ = db.stats
+    async with db:
+        with pytest.raises(UsageError, match="open already"):
+            await db.open()
+    with pytest.raises(UsageError, match="is not open"):
+        await db.all("SELECT 1")
+    await db.close()
+    async with db:
+        assert await db.scalar("SELECT 1") == 1
+
+
+# ---- iterating
+
+
+@pytest.fixture
+async def many(db):
+    await db.execute("INSERT INTO person (name) VALUES " + ", ".join(f"('p{number}')" for number in range(1200)))
+    return db
+
+
+async def test_iterate_gives_all_rows_in_order(many):
+    ids = [row.id async for row in many.iterate("SELECT id FROM person WHERE id > :least ORDER BY id", least=10)]
+    assert ids == list(range(11, 1201))
+    assert [row async for row in many.iterate("SELECT id FROM person WHERE id > 5000")] == []
+    assert [row async for row in many.iterate("DELETE FROM person WHERE id > 1000")] == []
+    assert many.stats.used == 0
+
+
+async def test_iterate_can_be_left_early_and_the_connection_is_free_at_once(many):
+    async for row in many.iterate("SELECT id FROM person ORDER BY id"):
+        assert row.id == 1
+        break
+    rows = many.iterate("SELECT id FROM person")
+    assert (await anext(rows))["id"] > 0
+    await rows.aclose()
+    with pytest.raises(StopAsyncIteration):
+        await anext(rows)
+    while many.stats.used:  # being restored
+        await asyncio.sleep(0)
+    assert await many.scalar("SELECT COUNT(*) FROM person") == 1200
+
+
+async def test_other_queries_run_beside_an_iteration(many):
+    total = 0
+    async for row in many.iterate("SELECT id FROM person WHERE id < :most", most=4):
+        total += await many.scalar("SELECT :id * 2", id=row.id)
+    assert total == 12
+
+
+async def test_a_wrong_iteration(many):
+    with pytest.raises(QueryError, match=":id is missing"):
+        many.iterate("SELECT :id")
+    with pytest.raises(QueryError):
+        await anext(many.iterate("SELECT * FROM nowhere WHERE id = :id", id=1))
+    with pytest.raises(QueryError, match="two columns"):
+        await anext(many.iterate("SELECT id, id FROM person"))
+    assert await many.scalar("SELECT 1") == 1
+
+
+# ---- transactions
+
+
+async def test_commit_and_rollback(db):
+    async with db.transaction() as tx:
+        await add(tx, "Ann")
+    with pytest.raises(KeyError):
+        async with db.transaction() as tx:
+            await add(tx, "Bo")
+            raise KeyError
+    assert await names(db) == ["Ann"]
+    assert db.stats.used == 0
+
+
+async def test_others_see_nothing_before_the_commit(db):
+    async with db.transaction() as tx:
+        await add(tx, "Ann")
+        seen = await asyncio.create_task(names(db))
+        assert seen == []
+    assert await names(db) == ["Ann"]
+
+
+async def test_savepoints(db):
+    async with db.transaction() as tx:
+        await add(tx, "Ann")
+        with pytest.raises(KeyError):
+            async with tx.transaction() as inner:
+                await add(inner, "Bo")
+                async with inner.transaction() as innermost:
+                    await add(innermost, "Cy")
+                raise KeyError
+        async with tx.transaction() as inner:
+            await add(inner, "Di")
+        with pytest.raises(UsageError, match="is over"):
+            await inner.all("SELECT 1")
+    assert await names(db) == ["Ann", "Di"]
+
+
+async def test_an_error_of_a_statement_leaves_the_rest_alone(db):
+    async with db.transaction() as tx:
+        await add(tx, "Ann", email="a@x")
+        with pytest.raises(IntegrityError):
+            await add(tx, "Bo", email="a@x")
+        await add(tx, "Cy")
+    assert await names(db) == ["Ann", "Cy"]
+
+
+@pytest.mark.parametrize("level", ["read uncommitted", "read committed", "repeatable read", "serializable"])
+async def test_isolation_levels(db, level):
+    async with db.transaction(isolation=level) as tx:
+        await add(tx, "Ann")
+    assert await names(db) == ["Ann"]
+
+
+async def test_an_unknown_isolation_level(db):
+    with pytest.raises(UsageError, match="'chaos; DROP TABLE person': it is one of read uncommitted"):
+        db.transaction(isolation="chaos; DROP TABLE person")
+
+
+async def test_read_only(db):
+    async with db.transaction(read_only=True) as tx:
+        assert await names(tx) == []
+        with pytest.raises(QueryError):
+            await add(tx, "Ann")
+    for _ in range(3):
+        await add(db, "Bo")  # the connection can write again
+    assert await names(db) == ["Bo"] * 3
+
+
+async def test_using_the_database_beside_ones_own_transaction_is_a_mistake(db):
+    async with db.transaction() as tx:
+        for call in (
+            lambda: db.all("SELECT 1"),
+            lambda: anext(db.iterate("SELECT 1")),
+            lambda: db.transaction().__aenter__(),
+            lambda: db.script("SELECT 1"),
+        ):
+            with pytest.raises(UsageError, match="use its `tx`"):
+                await call()
+        await add(tx, "Ann")
+    assert await names(db) == ["Ann"]
+
+
+async def test_a_transaction_is_used_inside_of_its_block_and_once(db):
+    tx = db.transaction()
+    with pytest.raises(UsageError, match="not begun"):
+        await tx.all("SELECT 1")
+    async with tx:
+        await tx.all("SELECT 1")
+        with pytest.raises(UsageError, match="used once"):
+            await tx.__aenter__()
+    with pytest.raises(UsageError, match="is over"):
+        await tx.all("SELECT 1")
+    with pytest.raises(UsageError, match="is over"):
+        await anext(tx.iterate("SELECT 1"))
+    with pytest.raises(UsageError, match="is over"):
+        await tx.transaction().__aenter__()
+    with pytest.raises(UsageError, match="used once"):
+        await tx.__aenter__()
+
+
+async def test_two_tasks_on_one_transaction(db):
+    async with db.transaction() as tx:
+        results = await asyncio.gather(*(tx.scalar("SELECT 1") for _ in range(2)), return_exceptions=True)
+        assert results[0] == 1
+        assert isinstance(results[1], UsageError)
+        assert "two tasks use one transaction" in str(results[1])
+        await add(tx, "Ann")  # the mistake did no harm
+    assert await names(db) == ["Ann"]
+
+
+async def test_iterating_in_a_transaction(many):
+    async with many.transaction() as tx:
+        ids = [row.id async for row in tx.iterate("SELECT id FROM person WHERE id > :least", least=700)]
+        assert len(ids) == 500
+        rows = tx.iterate("SELECT id FROM person")
+        await anext(rows)
+        with pytest.raises(UsageError, match="`iterate` of this transaction is not at its end"):
+            await tx.scalar("SELECT 1")
+        await rows.aclose()
+        assert await tx.scalar("SELECT 2") == 2
+        async for _ in tx.iterate("SELECT id FROM person"):
+            break
+        await add(tx, "last")
+    assert await many.scalar("SELECT COUNT(*) FROM person") == 1201
+
+
+async def test_an_iteration_left_open_at_the_end_of_its_transaction(many):
+    async with many.transaction() as tx:
+        await add(tx, "last")
+        async for _ in tx.iterate("SELECT id FROM person"):
+            break
+    assert await many.scalar("SELECT COUNT(*) FROM person") == 1201
+
+
+async def test_retry_runs_the_whole_again(db):
+    runs = []
+
+    async def work(tx, name, *, age):
+        runs.append(name)
+        await add(tx, name, age=age)
+        if len(runs) < 3:
+            raise Deadlock("chosen as the victim")
+        return "done"
+
+    assert await db.retry(work, "Ann", age=20) == "done"
+    assert await names(db) == ["Ann"]
+    assert len(runs) == 3
+
+
+async def test_retry_gives_up_and_lets_other_errors_through(db):
+    runs = []
+
+    async def never(tx):
+        runs.append(1)
+        raise Deadlock("again")
+
+    with pytest.raises(Conflict):
+        await db.retry(never)
+    assert len(runs) == 5
+
+    async def wrong(tx):
+        runs.append(1)
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        await db.retry(wrong)
+    assert len(runs) == 6
+
+
+async def test_nothing_runs_on_after_a_conflict_that_was_caught(db):
+    with pytest.raises(Deadlock, match="is over because of an earlier error"):
+        async with db.transaction() as tx:
+            await add(tx, "Ann")
+            tx._note(Deadlock("chosen as the victim"), tx._session)
+            with pytest.raises(Deadlock, match="is over because"):
+                await add(tx, "Bo")
+    assert await names(db) == []
+
+
+async def test_a_savepoint_cannot_go_on_after_a_conflict_either(db):
+    with pytest.raises(Deadlock):
+        async with db.transaction() as tx:
+            await add(tx, "Ann")
+            with pytest.raises(Deadlock):
+                async with tx.transaction() as inner:
+                    inner._note(Deadlock("chosen as the victim"), inner._session)
+            await add(tx, "Bo")
+    assert await names(db) == []
+
+
+async def test_concurrent_counting_loses_nothing(db):
+    await add(db, "counter", age=100)
+
+    async def increment(tx):
+        lock = " FOR UPDATE" if tx.engine == "mysql" else ""
+        age = await tx.scalar(f"SELECT age FROM person WHERE id = 1{lock}")
+        await tx.execute("UPDATE person SET age = :age WHERE id = 1", age=age + 1)
+
+    await asyncio.gather(*(db.retry(increment) for _ in range(20)))
+    assert await db.scalar("SELECT age FROM person") == 120
+
+
+# ---- deadlines and cancellation
+
+
+async def test_within(db):
+    async with db.within(0.05):
+        with pytest.raises(Timeout, match="within"):
+            await db.scalar(ENDLESS[db.engine])
+        with pytest.raises(Timeout, match="before SELECT was begun"):
+            await db.scalar("SELECT 1")
+    assert await db.scalar("SELECT 1") == 1
+
+
+async def test_a_deadline_in_a_transaction_rolls_it_back(db):
+    with pytest.raises(Timeout):
+        async with db.within(0.05), db.transaction() as tx:
+            await add(tx, "Ann")
+            await tx.scalar(ENDLESS[db.engine])
+    with pytest.raises(DatabaseError):
+        async with db.transaction() as tx:
+            await add(tx, "Bo")
+            async with db.within(0.05):
+                with pytest.raises(Timeout):
+                    await tx.scalar(ENDLESS[db.engine])
+    assert await names(db) == []
+
+
+async def test_a_deadline_that_is_over_before_the_commit(db):
+    with pytest.raises(Timeout, match="before COMMIT: the transaction was rolled back"):
+        async with db.within(0.05), db.transaction() as tx:
+            await add(tx, "Ann")
+            await asyncio.sleep(0.06)
+    assert await names(db) == []
+
+
+async def test_a_deadline_while_iterating(db):
+    async with db.within(0.05):
+        with pytest.raises(Timeout):
+            await anext(db.iterate(ENDLESS[db.engine]))
+    with pytest.raises(DatabaseError):
+        async with db.transaction() as tx, db.within(0.05):
+            await anext(tx.iterate(ENDLESS[db.engine]))
+    assert await db.scalar("SELECT 1") == 1
+
+
+async def test_a_cancelled_query_harms_nobody(db):
+    for call in (
+        lambda: db.scalar(ENDLESS[db.engine]),
+        lambda: anext(db.iterate(ENDLESS[db.engine])),
+    ):
+        task = asyncio.ensure_future(call())
+        while not db.stats.used:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.02)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await db.scalar("SELECT 5") == 5
+
+
+async def test_a_cancelled_transaction_is_rolled_back(db):
+    inside = asyncio.Event()
+
+    async def work():
+        async with db.transaction() as tx:
+            await add(tx, "Ann")
+            inside.set()
+            await tx.scalar(ENDLESS[db.engine])
+
+    task = asyncio.create_task(work())
+    await inside.wait()
+    await asyncio.sleep(0.02)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await names(db) == []
+    await add(db, "Bo")
+
+
+async def test_cancelling_at_any_moment_never_mixes_results(db):
+    async def ask(number):
+        return await db.scalar("SELECT :number", number=number)
+
+    for round_ in range(60):
+        tasks = [asyncio.create_task(ask(number)) for number in range(6)]
+        await asyncio.sleep(round_ * 0.00005)
+        for task in tasks[::2]:
+            task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        for number, result in enumerate(results):
+            assert result == number or (number % 2 == 0 and isinstance(result, asyncio.CancelledError))
+    assert await ask(7) == 7
+
+
+# ---- scripts
+
+
+async def test_a_script_error_names_the_statement(db):
+    with pytest.raises(QueryError) as caught:
+        await db.script("INSERT INTO city VALUES (7); INSERT INTO nowhere VALUES (1); INSERT INTO city VALUES (8)")
+    assert "in statement 2 of 3 of the script: INSERT INTO nowhere" in caught.value.__notes__[0]
+    assert await db.scalar("SELECT MAX(id) FROM city") == 7
+
+
+async def test_a_script_may_hold_a_trigger(db):
+    each_row = "FOR EACH ROW" if db.engine == "mysql" else ""
+    await db.script(f"""
+        CREATE TRIGGER grow AFTER INSERT ON city {each_row} BEGIN
+            INSERT INTO person (name) VALUES ('a;b');
+        END;
+        INSERT INTO city VALUES (50);
+    """)
+    assert await names(db) == ["a;b"]

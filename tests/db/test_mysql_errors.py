@@ -1,0 +1,88 @@
+"""Error numbers of MySQL and MariaDB, in the words of their servers."""
+
+from __future__ import annotations
+
+import pytest
+
+from minihttp.db import errors
+from minihttp.db.mysql_errors import is_lost, refused, translate
+
+
+def told(code, text="words", keyword="UPDATE", in_transaction=False):
+    return translate(code, text, keyword=keyword, in_transaction=in_transaction)
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "kind", "constraint"),
+    [
+        (1062, "Duplicate entry 'it's' for key 'email'", "unique", "email"),
+        (1062, "Duplicate entry 'x' for key 'user.email'", "unique", "user.email"),
+        (1452, "Cannot add or update a child row: a foreign key constraint fails (`a`.`b`, CONSTRAINT `fk` FOREIGN KEY",
+         "foreign key", "fk"),
+        (1048, "Column 'name' cannot be null", "not null", "name"),
+        (1364, "Field 'name' doesn't have a default value", "not null", "name"),
+        (4025, "CONSTRAINT `age` failed for `a`.`b`", "check", "age"),
+        (3819, "Check constraint 'age' is violated.", "check", "age"),
+        (1451, "words of another release", "foreign key", None),
+    ],
+)  # fmt: skip
+def test_constraints(code, text, kind, constraint):
+    error = told(code, text)
+    assert isinstance(error, errors.IntegrityError)
+    assert (error.kind, error.constraint, error.code) == (kind, constraint, code)
+    assert "it's" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (1406, errors.DataError), (1264, errors.DataError), (1213, errors.Deadlock), (1205, errors.LockTimeout),
+        (1969, errors.Timeout), (3024, errors.Timeout), (1040, errors.Unavailable), (1047, errors.Unavailable),
+        (1290, errors.Unavailable), (1317, errors.Unavailable), (1064, errors.QueryError), (1146, errors.QueryError),
+        (1153, errors.DataError), (9999, errors.QueryError),
+    ],
+)  # fmt: skip
+def test_classes(code, kind):
+    assert type(told(code)) is kind
+
+
+def test_a_repeated_value_is_cut_out():
+    error = told(1366, "Incorrect integer value: 'its 'secret'' for column `a`.`b`.`age` at row 1")
+    assert str(error) == "a value does not fit: Incorrect integer value for column `a`.`b`.`age` at row 1"
+    assert "secret" not in str(told(1292, "Truncated incorrect DOUBLE value: 'secret'"))
+
+
+@pytest.mark.parametrize(
+    ("keyword", "in_transaction", "code", "kind"),
+    [
+        ("SELECT", False, 2013, errors.Unavailable),
+        ("UPDATE", False, 2013, errors.OutcomeUnknown),
+        ("UPDATE", False, 2006, errors.Unavailable),  # it was never sent
+        ("UPDATE", True, 2013, errors.Unavailable),  # and rolled back
+        ("COMMIT", True, 2013, errors.OutcomeUnknown),
+        ("COMMIT", True, 2006, errors.Unavailable),
+        ("UPDATE", False, 1927, errors.OutcomeUnknown),
+        ("UPDATE", False, 0, errors.OutcomeUnknown),
+    ],
+)
+def test_a_lost_connection(keyword, in_transaction, code, kind):
+    assert type(told(code, "gone", keyword, in_transaction)) is kind
+    assert is_lost(code)
+
+
+def test_an_answer_of_the_server_loses_nothing():
+    assert not any(map(is_lost, (1062, 1064, 1205, 1213, 3024)))
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (1045, "refuses user 'ann'"), (1049, "has no database 'shop'"), (1040, "too many connections"),
+        (2003, "cannot reach the server: words"), (1129, "refuses the connection: words"),
+    ],
+)  # fmt: skip
+def test_refused_connections_name_what_to_do(code, words):
+    error = refused(code, "words", "the server", "ann", "shop")
+    assert isinstance(error, errors.Unavailable)
+    assert words in str(error)
+    assert "\n" not in str(error)
