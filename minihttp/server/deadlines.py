@@ -1,0 +1,109 @@
+"""All deadlines of a server on one timer.
+
+Owns: the timer, the clock that is as fine as the deadlines need, and what each connection is waiting for.
+Must not know: what happens when something is late; whoever armed the alarm is told.
+Invariant: the timer is armed exactly while a connection exists. A deadline passes up to two ticks late, never early.
+Setting one costs a store or two: no timer is made or cancelled per request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from math import inf
+
+from .stages import Late
+
+__all__ = ["Alarms", "Deadlines"]
+
+FINEST, COARSEST = 0.02, 0.5  # seconds between two ticks
+
+
+class Deadlines:
+    """The timer of a server. `shortest` is the shortest time in seconds that will be asked for; a tick is a fifth."""
+
+    __slots__ = ("_loop", "_timer", "_watched", "now", "tick")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, shortest: float) -> None:
+        self._loop = loop
+        self._timer: asyncio.TimerHandle | None = None
+        self._watched: set[Alarms] = set()
+        self.tick = min(max(shortest / 5, FINEST), COARSEST)
+        self.now = loop.time()
+
+    def watch(self, alarms: Alarms) -> None:
+        """Look after the alarms of a connection until `forget`."""
+        self._watched.add(alarms)
+        if self._timer is None:
+            self.now = self._loop.time()
+            self._timer = self._loop.call_later(self.tick, self._pass)
+
+    def forget(self, alarms: Alarms) -> None:
+        """Stop looking after them; the last one stops the timer."""
+        self._watched.discard(alarms)
+        if not self._watched and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _pass(self) -> None:
+        self.now = self._loop.time()
+        self._timer = self._loop.call_later(self.tick, self._pass)
+        # Deadlines are set from a `now` that may be a tick old, so they pass a tick later.
+        due = self.now - self.tick
+        for alarms in [each for each in self._watched if each.deadline <= due]:
+            alarms.ring(due)
+
+
+class Alarms:
+    """What one connection waits for, each with its deadline; `expire(late)` is called for what is late."""
+
+    __slots__ = ("_armed", "_deadlines", "_expire", "_stage", "deadline")
+
+    def __init__(self, deadlines: Deadlines, expire: Callable[[Late], None]) -> None:
+        self._deadlines = deadlines
+        self._expire = expire
+        self._armed: dict[Late, float] = {}
+        self._stage = inf
+        self.deadline = inf  # the earliest of all
+        deadlines.watch(self)
+
+    def stage(self, seconds: float) -> None:
+        """The stage that has begun now may last so long."""
+        self._stage = self.deadline = self._deadlines.now + seconds
+        if self._armed:
+            self._settle()
+
+    def arm(self, late: Late, seconds: float) -> None:
+        """Tell me when this has lasted so long."""
+        self._armed[late] = self._deadlines.now + seconds
+        self._settle()
+
+    def disarm(self, *which: Late) -> None:
+        """It has happened in time."""
+        if self._armed:
+            for late in which:
+                self._armed.pop(late, None)
+            self._settle()
+
+    def _settle(self) -> None:
+        self.deadline = min(self._stage, *self._armed.values()) if self._armed else self._stage
+
+    def ring(self, due: float) -> None:
+        """Tell of everything whose deadline is not after `due`."""
+        passed = [late for late, at in self._armed.items() if at <= due]
+        if self._stage <= due:
+            passed.append(Late.STAGE)
+            self._stage = inf
+        self.disarm(*passed)
+        self._settle()
+        for late in passed:
+            self._expire(late)
+
+    def end(self) -> None:
+        """The connection is over: nothing is late any more, and nobody is told."""
+        self._deadlines.forget(self)
+        self._expire = ignore
+
+
+def ignore(late: Late) -> None:
+    """Replaces a connection's method once it is over, so that the two do not keep each other alive."""

@@ -1,0 +1,115 @@
+"""Flow control of a connection, both ways: what is written, what is held back, whether we read.
+
+Owns: the transport, the answers collected for one write, and who waits for room in its buffer.
+Must not know: what is written or read, or why.
+Invariant: bytes leave in the order in which they came; a writer waits only while the transport's buffer is full, and
+is always woken: by room, or by the loss of the client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from ..errors import ClientDisconnected
+from ..waits import waiting_for
+
+__all__ = ["Flow"]
+
+BATCH = 1 << 16  # bytes of answers held for one write, at the most
+
+
+class Flow:
+    """A transport as a connection uses it: `write` at once, `hold` for the next write, `drain` waits for room."""
+
+    __slots__ = ("_held", "_left", "_loop", "_lost", "_reading", "_size", "_waiters", "is_full", "transport")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport) -> None:
+        self.transport = transport
+        self.is_full = False
+        self._loop = loop
+        self._held: list[bytes] = []
+        self._size = 0
+        self._left = 0  # bytes unsent when somebody last looked
+        self._lost = False
+        self._reading = True
+        self._waiters: list[asyncio.Future[None]] = []
+
+    @property
+    def holds(self) -> bool:
+        """Whether something is held for a later write."""
+        return bool(self._held)
+
+    def hold(self, data: bytes) -> None:
+        """Write later, with more; at the latest when BATCH is reached."""
+        self._held.append(data)
+        self._size += len(data)
+        if self._size > BATCH:
+            self.flush()
+
+    def write(self, data: bytes) -> None:
+        """Write now, behind what was held."""
+        if self._held:
+            self._held.append(data)
+            self.flush()
+        elif not self._lost:
+            self.transport.write(data)
+
+    def flush(self) -> None:
+        """Write what was held."""
+        if self._held:
+            data = b"".join(self._held)
+            self._held.clear()
+            self._size = 0
+            if not self._lost:
+                self.transport.write(data)
+
+    def read(self, on: bool) -> None:
+        """Take bytes from the socket, or leave them there, so that the client has to wait."""
+        if on is not self._reading and not self.transport.is_closing():
+            self._reading = on
+            if on:
+                self.transport.resume_reading()
+            else:
+                self.transport.pause_reading()
+
+    def unsent(self) -> int:
+        """How many bytes the client has not taken yet."""
+        self._left = self.transport.get_write_buffer_size()
+        return self._left
+
+    def has_moved(self) -> bool:
+        """Whether the client has taken bytes since this or `unsent` was last asked."""
+        return self._left > self.unsent()
+
+    def fill(self) -> None:
+        """The transport's buffer is full."""
+        self.is_full = True
+        self.unsent()
+
+    def clear(self) -> None:
+        """The transport's buffer has room again."""
+        self.is_full = False
+        self._wake()
+
+    def lose(self) -> None:
+        """The client is gone: nothing will be taken any more."""
+        self._lost = True
+        self._held.clear()
+        self._wake()
+
+    def _wake(self) -> None:
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._waiters.clear()
+
+    async def drain(self) -> None:
+        """Return when more may be written. Raises ClientDisconnected once the client is gone."""
+        self.flush()
+        while self.is_full and not self._lost:
+            waiting_for("client", "to take its answer")
+            waiter = self._loop.create_future()
+            self._waiters.append(waiter)
+            await waiter
+        if self._lost:
+            raise ClientDisconnected("the client went away while its answer was sent")

@@ -1,0 +1,250 @@
+"""One connection: bytes in, requests handled one after the other, answers out in order.
+
+Owns: the way from stage to stage, pipelining, and what happens to a body that is still on its way.
+Must not know: who listens, what the handler does, the grammar of HTTP (wire has it) or how a response is framed.
+Invariant: one handler at a time; each request is answered at most once and in order; after an error or a close no
+further byte is interpreted.
+
+Each request runs in a Task of its own with a fresh context: context variables set for one request of a kept-alive
+connection are never seen by the next. Pipelined requests wait as bytes in the parser; their answers leave in one
+write for as long as handlers do not wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from ..errors import ProtocolError
+from ..request import Request
+from ..wire.head import Fields
+from ..wire.parser import Parser, State
+from .body import Body
+from .connection import Connection
+from .exchange import encode_refusal
+from .service import Service, start_task
+from .stages import Late, Stage
+
+__all__ = ["HTTPProtocol"]
+
+
+class HTTPProtocol(Connection):
+    """An HTTP/1.1 connection of a server; `asyncio.start_server`'s callback sets it as the protocol of a transport."""
+
+    __slots__ = ("_advancing", "_drained", "_fields", "_parser", "_persistent", "_request", "head_sent", "minor")
+
+    _fields: Fields
+
+    def __init__(self, service: Service[HTTPProtocol], keep: object = None) -> None:
+        super().__init__(service, keep)
+        self.minor = 1
+        self.head_sent = False
+        self._parser = Parser(service.limits)
+        self._request: Request | None = None
+        self._advancing = False
+        self._persistent = True
+        self._drained = 0
+
+    def __repr__(self) -> str:
+        return f"<HTTPProtocol {self.client or 'unix'} {self.stage.name}{f' {self._request}' if self._request else ''}>"
+
+    # -- bytes -----------------------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        stage = self.stage
+        if stage is Stage.IDLE or stage is Stage.HEAD:
+            self._parser.feed(data)
+            self._advance()
+        elif stage is Stage.HANDLER:
+            self._parser.feed(data)
+            self._read_ahead(len(data))
+        elif stage is Stage.DRAINING:
+            self._parser.feed(data)
+            self._drain_body()
+
+    def eof_received(self) -> bool:
+        """Half-closed, or gone: both look the same. What is being answered may be, for a short grace."""
+        self._half_closed = True
+        if self.stage is Stage.HANDLER:
+            if self._body is not None and self._parser.state is not State.HEAD:
+                self._body.lost()
+            self._alarms.arm(Late.HALF_CLOSED, self.service.limits.half_close_grace)
+        elif self.stage is Stage.HEAD:
+            self._refuse(ProtocolError("the request ends in the middle of its head", section="RFC 9112 8"))
+        elif not (self.stage is Stage.IDLE and self._flow.is_full and self._parser.buffered()):
+            self._close()  # else requests wait for room for their answers
+        return self.scheme == "http"  # TLS cannot stay half open
+
+    # -- from one request to the next ------------------------------------------------------------------------------
+
+    def _advance(self) -> None:
+        """Start the requests that are complete, one after the other, as long as their handlers do not wait."""
+        if self._advancing:
+            return
+        self._advancing = True
+        try:
+            while (self.stage is Stage.IDLE or self.stage is Stage.HEAD) and not self._flow.is_full:
+                if not self._start_next():
+                    return
+        finally:
+            self._advancing = False
+        self._read_ahead(0)
+
+    def _start_next(self) -> bool:
+        """Start the next request; False while its head is not complete."""
+        service = self.service
+        try:
+            head = self._parser.head()
+        except ProtocolError as error:
+            self._refuse(error)
+            return False
+        if head is None:
+            self._await_head()
+            return False
+        method, path, query, fields = head
+        self._fields = fields
+        self.minor = fields.minor
+        body = b"" if fields.length == 0 else self._open_body(fields)
+        limits = service.limits
+        self._request = request = Request(
+            method, path, query, fields.headers, body, self, limits.max_body, limits.handler_timeout, fields.length
+        )
+        self.stage = Stage.HANDLER
+        if limits.handler_timeout is not None:
+            self._alarms.arm(Late.HANDLER, limits.handler_timeout)
+        task = start_task(service.loop, service.run(self, request), service.context.copy())
+        if self._request is request:  # its handler waits, or has not begun
+            self._task = task
+            if self._flow.holds:
+                service.loop.call_soon(self._flush_while, task)
+        return True
+
+    def _await_head(self) -> None:
+        """Nothing complete is left: write what was held and wait for more."""
+        self._flow.flush()
+        if self._half_closed:
+            self._close()
+            return
+        if self.stage is Stage.IDLE and self._parser.has_begun():
+            self.stage = Stage.HEAD
+            self._alarms.stage(self.service.limits.header_timeout)
+        self._flow.read(True)
+
+    def _open_body(self, fields: Fields) -> bytes | Body:
+        """The body, if all of it came with the head; else the channel it will come through."""
+        if fields.length is not None and self._parser.buffered() >= fields.length:
+            return self._parser.body()
+        service = self.service
+        self._body = Body(self._parser, self._flow, self._alarms, service.limits, service.loop, fields.expects)
+        if self._half_closed:
+            self._body.lost()
+        return self._body
+
+    def _flush_while(self, task: asyncio.Task[None]) -> None:
+        """The handler waits: the answers before it do not wait with it."""
+        if self._task is task:
+            self._flow.flush()
+
+    def _read_ahead(self, count: int) -> None:
+        """Bytes came that cannot be handled yet: of the running request's body, or of requests after it."""
+        if self._body is not None and self._parser.state is not State.HEAD:
+            self._body.arrived(count)
+            if not self._body.is_wanted:
+                self._flow.read(False)
+        elif self._parser.buffered() >= self.service.limits.pipeline:
+            self._flow.read(False)
+
+    def finish(self) -> None:
+        """The handler is through and its answer written: what comes next on this connection?"""
+        self.service.handled += 1
+        self._task = self._request = self.cancelled_for = None
+        self.head_sent = False
+        if self._body is not None:
+            self._body.end()
+            self._body = None
+        self._alarms.disarm(Late.HANDLER, Late.HALF_CLOSED)
+        if self._half_closed:  # each of the pipelined requests that remain has its own grace
+            self._alarms.arm(Late.HALF_CLOSED, self.service.limits.half_close_grace)
+        if self.stage is not Stage.HANDLER:
+            return
+        if not self._persistent:
+            self._end()
+        elif self._parser.state is State.HEAD:
+            self._rest()
+        else:
+            self.stage = Stage.DRAINING
+            self._alarms.stage(self.service.limits.body_grace)
+            self._drained = 0
+            self._drain_body()
+
+    def _end(self) -> None:
+        """The last answer is written; where nothing unread can follow, there is nothing to linger for."""
+        if self._parser.state is State.HEAD and not self._parser.buffered():
+            self._close()
+        else:
+            self._linger()
+
+    def _rest(self) -> None:
+        self.stage = Stage.IDLE
+        self._alarms.stage(self.service.limits.keep_alive)
+        self._advance()
+
+    def _drain_body(self) -> None:
+        """Read away what the handler left of its request's body; the next request stands behind it."""
+        self._flow.flush()
+        try:
+            self._drained += len(self._parser.body())
+        except ProtocolError:
+            self._linger()  # its request has been answered: another answer would be taken for the next one's
+            return
+        if self._parser.state is State.HEAD:
+            self._rest()
+        elif self._half_closed:
+            self._close()
+        elif self._drained > self.service.limits.unread_body:
+            self._linger()
+        else:
+            self._flow.read(True)
+
+    # -- what an exchange asks for ---------------------------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        """Send, at once or, while more requests wait in the buffer, together with their answers."""
+        if self._parser.buffered():
+            self._flow.hold(data)
+        else:
+            self._flow.write(data)
+
+    async def drain(self) -> None:
+        await self._flow.drain()
+
+    def persist(self, wish: bool = True) -> bool:
+        self._persistent = (
+            wish
+            and self._fields.persistent
+            and not self.service.stopping
+            and not (self._half_closed and not self._parser.buffered())
+            and (self._parser.state is State.HEAD or self._can_drain())
+        )
+        return self._persistent
+
+    def _can_drain(self) -> bool:
+        """Whether the rest of an unread body may be read away to reach the next request."""
+        if self._parser.state is State.REFUSED:
+            return False
+        if self._body is not None and (self._body.expects or self._body.has_failed):
+            return False  # a client that was not told to continue may send its body or not: nobody can tell
+        return (self._fields.length or 0) <= self.service.limits.unread_body
+
+    def _refuse(self, error: ProtocolError) -> None:
+        """Answer what cannot be parsed, and listen no more."""
+        self._flow.write(encode_refusal(error))
+        self._linger()
+
+    def _expire_stage(self) -> None:
+        if self.stage is Stage.HEAD:
+            self._refuse(ProtocolError("the request head came too slowly", 408, "RFC 9110 15.5.9"))
+        else:
+            super()._expire_stage()
+
+    def _cancels(self) -> bool:
+        return self._request is not None and self._request.cancels_on_disconnect

@@ -1,0 +1,101 @@
+"""What all connections of one server share.
+
+Owns: the handler, the limits, the set of open connections, the timer of their deadlines, and how a Task is started.
+Must not know: sockets and signals (the server above has them), or what a connection does.
+Invariant: `context` is the one the server was started in; each request gets a copy of it, never another's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import Context, copy_context
+from math import inf
+from typing import Any, Generic, Protocol, TypeVar
+
+from ..options import Limits
+from ..request import Request
+from ..response import Response
+from .deadlines import Deadlines
+
+__all__ = ["Handler", "Run", "Service", "Tracer", "start_task"]
+
+C = TypeVar("C")
+
+Handler = Callable[[Request], Awaitable[Response]]
+# Runs one request on a connection, from its handler to the last byte of its answer.
+Run = Callable[[Any, Request], Coroutine[Any, Any, None]]
+
+
+class Tracer(Protocol):
+    """A recorder of requests, as the server sees it."""
+
+    def wrap(self, run: Run) -> Run:
+        """A coroutine function that does what `run(connection, request)` does, and watches it."""
+        ...
+
+
+class Service(Generic[C]):
+    """The shared half of every connection `C`."""
+
+    __slots__ = (
+        "_emptied", "connections", "context", "deadlines", "handled", "handler", "limits", "loop", "run", "stopping",
+    )  # fmt: skip
+
+    def __init__(self, handler: Handler, limits: Limits, loop: asyncio.AbstractEventLoop, run: Run) -> None:
+        self.handler = handler
+        self.limits = limits
+        self.loop = loop
+        self.run = run
+        self.context = copy_context()
+        self.stopping = False  # from then on every answer closes its connection
+        self.handled = 0
+        self.connections: set[C] = set()
+        self.deadlines = Deadlines(loop, shortest_time(limits))
+        self._emptied = asyncio.Event()
+        self._emptied.set()
+
+    def enter(self, connection: C) -> None:
+        """A connection has been made."""
+        self.connections.add(connection)
+        self._emptied.clear()
+
+    def leave(self, connection: C) -> None:
+        """A connection has been lost."""
+        self.connections.discard(connection)
+        if not self.connections:
+            self._emptied.set()
+
+    async def emptied(self) -> None:
+        """Return when no connection is left."""
+        await self._emptied.wait()
+
+
+def shortest_time(limits: Limits) -> float:
+    """The shortest time in seconds that a connection will ask to be watched for."""
+    return min(
+        limits.header_timeout,
+        limits.body_grace,
+        limits.keep_alive,
+        limits.write_timeout,
+        limits.half_close_grace,
+        inf if limits.handler_timeout is None else limits.handler_timeout,
+    )
+
+
+if sys.version_info >= (3, 12):
+
+    def start_task(
+        loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None], context: Context
+    ) -> asyncio.Task[None]:
+        """A Task whose first step runs at once: a handler that does not wait needs no turn of the loop."""
+        return asyncio.Task(work, loop=loop, context=context, eager_start=True)
+
+else:
+
+    def start_task(
+        loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None], context: Context
+    ) -> asyncio.Task[None]:
+        """A Task; its first step runs in the next turn of the loop."""
+        return asyncio.Task(work, loop=loop, context=context)

@@ -1,0 +1,244 @@
+"""One timer for all deadlines: on a clock of the test's own, then on connections."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from math import inf
+from typing import Any
+
+import pytest
+
+from minihttp.request import Request
+from minihttp.response import Response
+from minihttp.server.deadlines import COARSEST, FINEST, Alarms, Deadlines
+from minihttp.server.stages import Late, Stage
+
+from .conftest import Serve
+from .links import echo, get, ok, turns
+
+
+class Timer:
+    def __init__(self, at: float, call: Callable[[], None]) -> None:
+        self.at, self.call, self.cancelled = at, call, False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class Clock:
+    """A loop of which only the time exists."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.timers: list[Timer] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_later(self, delay: float, call: Callable[[], None]) -> Timer:
+        self.timers.append(Timer(self.now + delay, call))
+        return self.timers[-1]
+
+    def armed(self) -> list[Timer]:
+        return [each for each in self.timers if not each.cancelled]
+
+    def go(self, seconds: float) -> None:
+        """Let time pass, and what is due happen at its time."""
+        end = self.now + seconds
+        while due := [each for each in self.armed() if each.at <= end]:
+            first = min(due, key=lambda each: each.at)
+            self.timers.remove(first)
+            self.now = first.at
+            first.call()
+        self.now = end
+
+
+class Watch:
+    """Alarms on such a clock, and when they rang."""
+
+    def __init__(self, shortest: float = 1.0) -> None:
+        self.clock = Clock()
+        self.deadlines = Deadlines(self.clock, shortest)  # type: ignore[arg-type]  # all of a loop that it uses
+        self.rung: list[tuple[Late, float]] = []
+        self.alarms = Alarms(self.deadlines, lambda late: self.rung.append((late, self.clock.now)))
+
+    def kinds(self) -> list[Late]:
+        return [late for late, _ in self.rung]
+
+
+@pytest.mark.parametrize(("shortest", "tick"), [(0.0, FINEST), (1.0, 0.2), (inf, COARSEST)])
+def test_the_tick_is_a_fifth_of_the_shortest_deadline_within_bounds(shortest: float, tick: float) -> None:
+    assert Watch(shortest).deadlines.tick == tick
+
+
+def test_the_timer_is_armed_exactly_while_somebody_is_watched() -> None:
+    watch = Watch()
+    assert len(watch.clock.armed()) == 1
+    second = Alarms(watch.deadlines, watch.rung.append)  # type: ignore[arg-type]  # never called
+    assert len(watch.clock.armed()) == 1
+    watch.alarms.end()
+    watch.clock.go(10)
+    assert len(watch.clock.armed()) == 1
+    second.end()
+    second.end()
+    assert watch.clock.armed() == []
+    Alarms(watch.deadlines, watch.rung.append)  # type: ignore[arg-type]  # never called
+    assert len(watch.clock.armed()) == 1
+    assert watch.deadlines.now == watch.clock.now
+
+
+@pytest.mark.parametrize("begin", [0.0, 0.01, 0.1, 0.19, 0.2, 0.37])
+@pytest.mark.parametrize("seconds", [1.0, 1.07, 1.5, 2.0])
+def test_a_deadline_passes_up_to_two_ticks_late_and_never_early(begin: float, seconds: float) -> None:
+    watch = Watch()
+    watch.clock.go(begin)
+    watch.alarms.arm(Late.HANDLER, seconds)
+    watch.clock.go(10)
+    [(late, at)] = watch.rung
+    assert late is Late.HANDLER
+    taken = at - 1000 - begin
+    assert seconds - 1e-6 <= taken <= seconds + 2 * watch.deadlines.tick + 1e-6
+
+
+def test_one_that_is_late_does_not_hurry_another() -> None:
+    watch = Watch()
+    watch.alarms.arm(Late.BODY, 0.9)
+    watch.clock.go(0.19)
+    watch.alarms.arm(Late.HANDLER, 1.1)
+    watch.clock.go(10)
+    assert watch.kinds() == [Late.BODY, Late.HANDLER]
+    assert watch.rung[1][1] >= 1000.19 + 1.1
+
+
+def test_what_happened_in_time_is_not_late() -> None:
+    watch = Watch()
+    watch.alarms.arm(Late.BODY, 1)
+    watch.alarms.arm(Late.HANDLER, 2)
+    watch.clock.go(0.9)
+    watch.alarms.disarm(Late.BODY)
+    assert watch.alarms.deadline == watch.alarms._armed[Late.HANDLER]
+    watch.clock.go(5)
+    assert watch.kinds() == [Late.HANDLER]
+    assert watch.alarms.deadline == inf
+    watch.alarms.disarm(Late.HANDLER)
+
+
+def test_a_stage_replaces_the_one_before_and_leaves_the_others() -> None:
+    watch = Watch()
+    watch.alarms.stage(1)
+    watch.alarms.arm(Late.WRITE, 4)
+    watch.clock.go(0.9)
+    watch.alarms.stage(2)
+    watch.clock.go(1.5)
+    assert watch.rung == []
+    watch.clock.go(1)
+    assert watch.kinds() == [Late.STAGE]
+    watch.clock.go(2)
+    assert watch.kinds() == [Late.STAGE, Late.WRITE]
+
+
+def test_several_are_late_at_once() -> None:
+    watch = Watch()
+    watch.alarms.stage(1)
+    watch.alarms.arm(Late.BODY, 1)
+    watch.alarms.arm(Late.WRITE, 1)
+    watch.clock.go(3)
+    assert sorted(late.name for late in watch.kinds()) == ["BODY", "STAGE", "WRITE"]
+    watch.clock.go(30)
+    assert len(watch.rung) == 3
+
+
+def test_after_the_end_nobody_is_told() -> None:
+    watch = Watch()
+    other = Alarms(watch.deadlines, lambda late: watch.alarms.end())
+    other.arm(Late.WRITE, 1)
+    watch.alarms.arm(Late.WRITE, 1)
+    watch.alarms.end()
+    watch.alarms.ring(inf)
+    watch.clock.go(5)
+    assert watch.rung == []
+
+
+# -- on connections --------------------------------------------------------------------------------------------------
+
+
+async def test_a_head_that_comes_too_slowly_is_408(serve: Serve) -> None:
+    end = await (await serve(ok, header_timeout=0.05)).connect()
+    end.send(b"GET / HTTP/1.1\r\n")
+    assert (await end.last()).status == 408
+
+
+async def test_bytes_that_drip_in_do_not_prolong_the_head(serve: Serve) -> None:
+    end = await (await serve(ok, header_timeout=0.05)).connect()
+    end.send(b"GET / HTTP/1.1\r\nx: ")
+
+    async def drip() -> None:
+        while end.protocol.stage is Stage.HEAD or end.protocol.stage is Stage.IDLE:
+            end.send(b"a")
+            await turns(20)
+
+    dripping = asyncio.create_task(drip())
+    assert (await end.last()).status == 408
+    await dripping
+
+
+async def test_a_connection_on_which_nothing_comes_closes_silently(serve: Serve) -> None:
+    end = await (await serve(ok, header_timeout=0.05)).connect()
+    assert await end.everything() == b""
+
+
+async def test_an_idle_kept_connection_closes_silently(serve: Serve) -> None:
+    end = await (await serve(ok, keep_alive=0.05)).connect()
+    end.send(get())
+    assert not (await end.reply()).closes
+    assert await end.everything() == b""
+    assert end.protocol.stages[-2:] == [Stage.IDLE, Stage.CLOSED]
+
+
+@pytest.mark.parametrize("limits", [{"body_grace": 0.05, "body_rate": 0}, {"body_grace": 0.05, "body_rate": 1}])
+async def test_a_body_that_stops_coming_is_408(serve: Serve, limits: dict[str, Any]) -> None:
+    end = await (await serve(echo, **limits)).connect()
+    end.send(get("/", "content-length: 100", method="POST") + b"abc")
+    assert (await end.last()).status == 408
+
+
+async def test_a_body_below_the_rate_is_408_though_it_drips(serve: Serve) -> None:
+    end = await (await serve(echo, body_grace=0.1, body_rate=1 << 30)).connect()
+    end.send(get("/", f"content-length: {1 << 19}", method="POST"))
+
+    async def drip() -> None:
+        while end.protocol.stage is Stage.IDLE or end.protocol.stage is Stage.HANDLER:
+            end.send(b"a")
+            await turns(20)
+
+    dripping = asyncio.create_task(drip())
+    assert (await end.reply()).status == 408
+    await dripping
+
+
+async def test_time_that_the_handler_takes_does_not_count_against_the_body(serve: Serve) -> None:
+    late = asyncio.Event()
+
+    async def handler(request: Request) -> Response:
+        stream = request.stream()
+        first = await anext(stream)
+        await late.wait()
+        return Response(first + b"".join([chunk async for chunk in stream]))
+
+    host = await serve(handler, body_grace=0.05)
+    end = await host.connect()
+    end.send(get("/", "content-length: 6", method="POST") + b"abc")
+    await end.until(lambda: end.protocol.stage is Stage.HANDLER)
+    host.service.loop.call_later(0.2, late.set)
+    await late.wait()
+    end.send(b"def")
+    assert (await end.reply()).text == "abcdef"
+
+
+async def test_an_unread_body_that_stops_coming_ends_the_connection(serve: Serve) -> None:
+    end = await (await serve(ok, body_grace=0.05)).connect()
+    end.send(get("/", "content-length: 10", method="POST"))
+    assert (await end.reply()).status == 200
+    assert await end.everything() == b""
+    assert end.protocol.stages[-2] is Stage.LINGERING or end.protocol.stages[-1] is Stage.LINGERING
