@@ -12,30 +12,17 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import NoReturn
 
-__all__ = [
-    "ClientDisconnected",
-    "ConfigError",
-    "FieldError",
-    "HTTPError",
-    "MiniHTTPError",
-    "ProtocolError",
-    "abort",
-    "reason_phrase",
-]
+__all__ = ["ClientDisconnected", "ConfigError", "FieldError", "HTTPError", "MiniHTTPError", "ProtocolError", "abort"]
 
 
+PHRASES = {each.value: each.phrase for each in HTTPStatus}
 # RFC 9110 renamed these; the standard library follows from Python 3.13 on.
-RENAMED = {413: "Content Too Large", 414: "URI Too Long", 416: "Range Not Satisfiable", 422: "Unprocessable Content"}
+PHRASES |= {413: "Content Too Large", 414: "URI Too Long", 416: "Range Not Satisfiable", 422: "Unprocessable Content"}
 
 
 def reason_phrase(status: int) -> str:
     """The standard phrase of a status code, or `"Unknown"`: `reason_phrase(404)` is `"Not Found"` (RFC 9110 15)."""
-    if status in RENAMED:
-        return RENAMED[status]
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return "Unknown"
+    return PHRASES.get(status, "Unknown")
 
 
 class MiniHTTPError(Exception):
@@ -50,7 +37,9 @@ class ConfigError(MiniHTTPError):
 
 
 class ClientDisconnected(MiniHTTPError):
-    """The client went away while a handler was reading its body or writing to it."""
+    """The client went away, or closed its side, in the middle of a body; one half closed may still read the 400."""
+
+    http_status = 400
 
 
 class ProtocolError(MiniHTTPError):

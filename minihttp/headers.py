@@ -47,10 +47,9 @@ def parse_float(text: str) -> float:
 
 def parse_bool(text: str) -> bool:
     """A truth value as forms and URLs spell it (true/false, 1/0, on/off, yes/no). Raises ValueError otherwise."""
-    try:
-        return BOOLEANS[text.lower()]
-    except KeyError:
-        raise ValueError("must be true or false") from None
+    if (value := BOOLEANS.get(text.lower())) is None:
+        raise ValueError("must be true or false")
+    return value
 
 
 # What a person means by `type=int` is not what `int()`, `float()` and `bool()` do with text from the internet.
@@ -65,9 +64,7 @@ def check_field(name: str, value: str) -> None:
     if not TOKEN.fullmatch(name):
         raise ValueError(f"{name!r} is not a header name: letters, digits and !#$%&'*+-.^_`|~ only")
     if not FIELD_VALUE.fullmatch(value):
-        raise ValueError(
-            f"the value of header {name!r} has a line break, a control character or one beyond latin-1: {value!r}"
-        )
+        raise ValueError(f"the value of header {name!r} has a line break or another character not allowed: {value!r}")
 
 
 class MultiDict(Mapping[str, V], Generic[V]):
@@ -80,6 +77,7 @@ class MultiDict(Mapping[str, V], Generic[V]):
     __slots__ = ("_pairs", "_values")
 
     kind = "field"
+    fold: Callable[[Any], str] = staticmethod(str)  # what makes names comparable
 
     def __init__(self, pairs: Iterable[tuple[str, V]] = ()) -> None:
         self._pairs = list(pairs)
@@ -89,7 +87,7 @@ class MultiDict(Mapping[str, V], Generic[V]):
 
     def __getitem__(self, name: str) -> V:
         try:
-            return self._values[name]
+            return self._values[self.fold(name)]
         except KeyError:
             raise FieldError(self.kind, name, "is missing") from None
 
@@ -100,10 +98,7 @@ class MultiDict(Mapping[str, V], Generic[V]):
         return len(self._values)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._values
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._pairs!r})"
+        return self.fold(name) in self._values
 
     @overload
     def get(self, name: str, /) -> V | None: ...
@@ -118,11 +113,9 @@ class MultiDict(Mapping[str, V], Generic[V]):
 
         Raises FieldError (400) where the value is present but not of the type.
         """
-        value = self._values.get(name)
-        if value is None:
-            return default
-        if type is None:
-            return value
+        value = self._values.get(self.fold(name))
+        if value is None or type is None:
+            return default if value is None else value
         if not isinstance(value, str):
             raise FieldError(self.kind, name, "must be text, not a file")
         try:
@@ -133,6 +126,7 @@ class MultiDict(Mapping[str, V], Generic[V]):
 
     def getall(self, name: str) -> list[V]:
         """Every value of the name, in order; an empty list where there is none."""
+        name = self.fold(name)
         return [value for key, value in self._pairs if key == name]
 
     def multi_items(self) -> list[tuple[str, V]]:
@@ -162,27 +156,14 @@ class Headers(MultiDict[str]):
 
     __slots__ = ()
     kind = "header"
+    fold = staticmethod(str.lower)
 
     def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
         self._pairs = [(name.lower(), value) for name, value in pairs]
         self._values = values = dict[str, str]()
         for name, value in self._pairs:
-            if name in values:
-                values[name] += ("; " if name == "cookie" else ", ") + value
-            else:
-                values[name] = value
-
-    def __getitem__(self, name: str) -> str:
-        return super().__getitem__(name.lower())
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name.lower() in self._values
-
-    def get(self, name: str, default: Any = None, type: Callable[[str], Any] | None = None) -> Any:
-        return super().get(name.lower(), default, type)  # type: ignore[arg-type]  # the overloads are the base's
-
-    def getall(self, name: str) -> list[str]:
-        return super().getall(name.lower())
+            known = values.get(name)
+            values[name] = value if known is None else known + ("; " if name == "cookie" else ", ") + value
 
 
 class MutableHeaders(Headers, MutableMapping[str, str]):

@@ -8,19 +8,50 @@ Invariant: both are frozen and valid: a value out of range raises ConfigError wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any
+from ssl import SSLContext  # asyncio, which every server needs, imports it too
+from typing import Any, NamedTuple
 
 from .errors import ConfigError
-
-if TYPE_CHECKING:
-    from ssl import SSLContext  # for the annotation alone: importing it costs 10 ms
 
 __all__ = ["Limits", "Options", "Setting", "from_environment", "settings"]
 
 ENVIRONMENT_PREFIX = "MINIHTTP_"
-KINDS: dict[str, Any] = {"int": int, "float": int | float, "str": str, "bool": bool}  # annotations are text here
+BOOLEANS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+PARSERS: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "str": str, "bool": BOOLEANS.__getitem__}
+
+
+class Setting(NamedTuple):
+    """One option as a command line and a table of the documentation show it."""
+
+    name: str
+    kind: str  # int float str bool
+    default: Any
+    unit: str
+    help: str
+    least: float
+    choices: tuple[str, ...]
+
+    def parse(self, text: str) -> Any:
+        """The option's value from text. Raises ConfigError that names the option."""
+        try:
+            value = PARSERS[self.kind](text.lower() if self.kind == "bool" else text)
+        except (KeyError, ValueError):
+            raise self.refusal(text, f"of type {self.kind} ({self.unit})") from None
+        if self.choices and value not in self.choices:
+            raise self.refusal(value, f"one of {', '.join(self.choices)}")
+        if self.kind in ("int", "float") and not value >= self.least:  # this way round, nan is refused too
+            raise self.refusal(value, f"at least {self.least} {self.unit}")
+        return value
+
+    def check(self, value: Any) -> None:
+        """Raise ConfigError for a value that no text could say; None is one where it is the default."""
+        if (value is not None or self.default is not None) and self.parse(str(value)) != value:
+            raise self.refusal(value, f"of type {self.kind} ({self.unit})")
+
+    def refusal(self, value: object, wanted: str) -> ConfigError:
+        return ConfigError(f"option {self.name} is {value!r}: it must be {wanted}")
 
 
 def option(default: Any, unit: str, help: str, *, least: float = 0, choices: tuple[str, ...] = ()) -> Any:
@@ -28,19 +59,14 @@ def option(default: Any, unit: str, help: str, *, least: float = 0, choices: tup
     return field(default=default, metadata={"unit": unit, "help": help, "least": least, "choices": choices})
 
 
-def check(options: Limits | Options) -> None:
-    for setting in fields(options):
-        value = getattr(options, setting.name)
-        meta = setting.metadata
-        kind, _, none = str(setting.type).partition(" | ")
-        if not meta or (value is None and none):
-            continue
-        if not isinstance(value, KINDS[kind]) or (isinstance(value, bool) and kind != "bool"):
-            raise ConfigError(f"option {setting.name} is {value!r}: it must be of type {setting.type} ({meta['unit']})")
-        if isinstance(value, int | float) and not value >= meta["least"]:  # this way round, nan is refused too
-            raise ConfigError(f"option {setting.name} is {value}: it must be at least {meta['least']} {meta['unit']}")
-        if meta["choices"] and value not in meta["choices"]:
-            raise ConfigError(f"option {setting.name} is {value!r}: it must be one of {', '.join(meta['choices'])}")
+def settings(*owners: type[Limits] | type[Options]) -> tuple[Setting, ...]:
+    """Every option there is, in order: first those of `Options`, then those of `Limits`."""
+    return tuple(
+        Setting(each.name, str(each.type).partition(" | ")[0], each.default, **each.metadata)
+        for owner in owners or (Options, Limits)
+        for each in fields(owner)
+        if each.metadata
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +78,14 @@ class Limits:
     """
 
     request_line: int = option(8190, "bytes", "longest request line, else 414 (Apache 8190, nginx 8192)", least=64)
-    header_bytes: int = option(
-        32768, "bytes", "all header fields of a request together, else 431 (nginx 4 x 8192, Go 1 MiB)", least=256
-    )
+    header_bytes: int = option(32768, "bytes", "all header fields together, else 431 (nginx 4 x 8192)", least=256)
     header_count: int = option(100, "fields", "header fields of a request, else 431 (Apache 100)", least=1)
     max_body: int = option(1 << 20, "bytes", "longest request body, else 413; per route too (nginx, aiohttp 1 MiB)")
     chunk_extensions: int = option(4096, "bytes", "chunk extensions of one body in all, else 400 (Go 16 bytes a chunk)")
     trailer_bytes: int = option(8192, "bytes", "trailer section of a chunked body, else 431 (as Apache's fields)")
     pipeline: int = option(65536, "bytes", "of pipelined requests read ahead of the one being answered", least=1024)
     unread_body: int = option(65536, "bytes", "of a body its handler left unread that are read away, else close")
-    connections: int | None = option(
-        None, "connections", "open at once, else 503; none: the descriptor limit less a reserve (nginx 512)", least=1
-    )
+    connections: int | None = option(None, "connections", "at once, else 503; none: as descriptors allow", least=1)
     header_timeout: float = option(10.0, "seconds", "for a whole request head, else 408 (Hypercorn 5, Granian 30)")
     body_rate: int = option(1024, "bytes a second", "slowest body, averaged after `body_grace`, else 408 (IIS 240)")
     body_grace: float = option(10.0, "seconds", "before `body_rate` is asked for, and longest silence within a body")
@@ -74,7 +96,8 @@ class Limits:
     tls_handshake: float = option(10.0, "seconds", "for a TLS handshake (asyncio 60)", least=0.001)
 
     def __post_init__(self) -> None:
-        check(self)
+        for each in settings(Limits):
+            each.check(getattr(self, each.name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +109,7 @@ class Options:
     uds: str | None = option(None, "path", "of a Unix socket to listen on, instead of host and port")
     fd: int | None = option(None, "descriptor", "of a socket that is listening already (systemd: 3)")
     backlog: int = option(1024, "connections", "that may wait to be accepted", least=1)
-    loop: str = option(
-        "auto", "name", "event loop; auto takes uvloop if installed", choices=("auto", "asyncio", "uvloop")
-    )
+    loop: str = option("auto", "name", "auto takes uvloop if installed", choices=("auto", "asyncio", "uvloop"))
     watch: bool = option(False, "yes or no", "record what the loop does and show it at /_loop")
     grace: float = option(10.0, "seconds", "that running requests get to finish after SIGTERM or Ctrl-C")
     certificate: str | None = option(None, "path", "of a PEM certificate chain: serves HTTPS")
@@ -97,7 +118,8 @@ class Options:
     limits: Limits = Limits()
 
     def __post_init__(self) -> None:
-        check(self)
+        for each in settings(Options):
+            each.check(getattr(self, each.name))
         if not 0 <= self.port <= 65535:
             raise ConfigError(f"option port is {self.port}: it must be from 0 to 65535")
         if self.uds is not None and self.fd is not None:
@@ -106,45 +128,11 @@ class Options:
             raise ConfigError("option private_key needs option certificate beside it")
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One option as a command line and a table of the documentation show it."""
-
-    name: str
-    kind: str  # int float str bool
-    default: Any
-    unit: str
-    help: str
-    choices: tuple[str, ...]
-    owner: type[Limits] | type[Options]
-
-    def parse(self, text: str) -> Any:
-        """The option's value from text. Raises ConfigError that names the option."""
-        try:
-            if self.kind == "bool":
-                return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[text.lower()]
-            return {"int": int, "float": float, "str": str}[self.kind](text)
-        except (KeyError, ValueError):
-            raise ConfigError(f"option {self.name} is {text!r}: it must be of type {self.kind} ({self.unit})") from None
-
-
-def settings() -> tuple[Setting, ...]:
-    """Every option there is, in order: first those of `Options`, then those of `Limits`."""
-    found = []
-    for owner in (Options, Limits):
-        for each in fields(owner):
-            if each.metadata:
-                kind = str(each.type).partition(" | ")[0]
-                meta = each.metadata
-                found.append(Setting(each.name, kind, each.default, meta["unit"], meta["help"], meta["choices"], owner))
-    return tuple(found)
-
-
 def with_settings(options: Options, values: Mapping[str, Any]) -> Options:
     """A copy of `options` with some of its own and its limits' values changed, by name."""
-    of_limits = {each.name for each in settings() if each.owner is Limits}
-    limits = replace(options.limits, **{name: value for name, value in values.items() if name in of_limits})
-    return replace(options, limits=limits, **{name: value for name, value in values.items() if name not in of_limits})
+    own = {name: value for name, value in values.items() if hasattr(options, name)}
+    limits = {name: value for name, value in values.items() if name not in own}
+    return replace(options, limits=replace(options.limits, **limits), **own)
 
 
 def from_environment(environment: Mapping[str, str], options: Options | None = None) -> Options:
@@ -152,9 +140,6 @@ def from_environment(environment: Mapping[str, str], options: Options | None = N
 
     Raises ConfigError that names the variable's option. Variables of other names are left alone.
     """
-    given = {}
-    for each in settings():
-        text = environment.get(ENVIRONMENT_PREFIX + each.name.upper())
-        if text is not None:
-            given[each.name] = each.parse(text)
+    texts = {each: environment.get(ENVIRONMENT_PREFIX + each.name.upper()) for each in settings()}
+    given = {each.name: each.parse(text) for each, text in texts.items() if text is not None}
     return with_settings(options or Options(), given)

@@ -24,7 +24,7 @@ from typing import Any, ClassVar, Literal, TypedDict, TypeGuard, Unpack
 from urllib.parse import quote
 
 from . import codec
-from .errors import ClientDisconnected, HTTPError, reason_phrase
+from .errors import HTTPError, reason_phrase
 from .forms import format_cookie
 from .headers import Headers, MutableHeaders, check_field
 from .request import Request
@@ -338,8 +338,8 @@ def make_answer(error: BaseException, request: Request | None, debug: bool) -> R
 
 
 def log_failure(error: BaseException, request: Request) -> None:
-    """Log, with its traceback, an exception answered with 500; another status, or a client that left, is no fault."""
-    if status_of(error) == 500 and not isinstance(error, ClientDisconnected):
+    """Log, with its traceback, an exception answered with 500: another status is an answer and no fault."""
+    if status_of(error) == 500:
         logger.error("%s %s failed", request.method, request.raw_path, exc_info=error)
 
 

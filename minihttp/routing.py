@@ -1,33 +1,36 @@
 """Which handler answers a method and a path, and which path leads to a handler.
 
-Owns: how routes are declared, and the checks that come with it.
+Owns: how routes are declared, what is checked then, and the order in which they are tried.
 Must not know: requests, responses, the app, or how a handler is run; for it a handler is something to call.
 Invariant: a path is split before it is decoded, so that `%2F` never becomes a separator; what could not work later is
-an error where it is declared, naming the places in the program.
+an error where it is declared, naming the places in the program. The more specific route wins whatever the order of
+registration, so one route can hide another only by having its very form, which is such an error.
 
-Finding a literal path costs one dict look-up. Trade-off: a parameter of kind `path` stands only at the end of a
-pattern; elsewhere matching would have to try every way to divide a path.
+Finding a literal path costs one dict look-up, any other a step per segment, however many routes there are.
+Trade-off: a parameter of kind `path` stands only at the end of a pattern; elsewhere matching would have to try every
+way to divide a path.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
-from difflib import get_close_matches
-from inspect import isclass
-from typing import Any, Final, TypedDict, TypeVar, Unpack
+from contextlib import contextmanager
+from dataclasses import dataclass
+from inspect import isclass, iscoroutinefunction
+from typing import Any, Final, Literal, NamedTuple, TypedDict, TypeVar, Unpack
+from urllib.parse import unquote_to_bytes
 
-from .errors import ConfigError
+from .errors import ConfigError, HTTPError
 from .headers import TOKEN
-from .patterns import CONVERTERS, Converter, Pattern, check_handler, decode_segment, is_async
-from .tree import ANY, OnDisconnect, Policy, Route, Tree, search
+from .patterns import CONVERTERS, PATH, Converter, Pattern, check_handler
 
-__all__ = ["Converter", "OnDisconnect", "Policy", "Route", "RouteOptions", "Router"]
+__all__ = ["METHODS", "Converter", "OnDisconnect", "Policy", "Route", "RouteOptions", "Router"]
 
 H = TypeVar("H", bound=Callable[..., Any])
+OnDisconnect = Literal["cancel", "finish"]
+
 METHODS: Final = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
-PACKAGE: Final = __name__.partition(".")[0]
 
 
 class RouteOptions(TypedDict, total=False):
@@ -39,12 +42,82 @@ class RouteOptions(TypedDict, total=False):
     on_disconnect: OnDisconnect | None
 
 
-def split(raw_path: str) -> list[str] | None:
-    """The decoded segments; None for what is no path, as the `*` of OPTIONS."""
-    if not raw_path.startswith("/"):
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What one route changes of the defaults; None leaves a default. Raises ConfigError for impossible values.
+
+    `max_body` in bytes, `timeout` in seconds for the handler, `on_disconnect` "cancel" or "finish".
+    """
+
+    max_body: int | None = None
+    timeout: float | None = None
+    on_disconnect: OnDisconnect | None = None
+
+    def __post_init__(self) -> None:
+        possible = (self.max_body or 0) >= 0 and (self.timeout is None or self.timeout > 0)
+        if not possible or self.on_disconnect not in (None, "cancel", "finish"):
+            raise ConfigError(f"{self}: max_body is 0 or more, timeout more than 0, on_disconnect cancel or finish")
+
+
+class Route(NamedTuple):
+    """One registered handler; `where` is "file.py:12", its registration."""
+
+    pattern: Pattern
+    methods: frozenset[str]
+    handler: Callable[..., Any]
+    name: str | None
+    policy: Policy
+    where: str
+    is_async: bool
+
+    def __str__(self) -> str:
+        return f"{' '.join(sorted(self.methods))} {self.pattern.text} ({self.where})"
+
+
+Found = tuple[Route, tuple[Any, ...]]
+
+
+class Node:
+    """One place in the tree of segments."""
+
+    def __init__(self) -> None:
+        self.literals: dict[str, Node] = {}
+        self.choices: dict[Converter, Node] = {}  # by rank
+        self.routes: dict[str, Route] = {}  # by method, of paths that end here
+
+    def leaf(self, parts: Iterable[str | Converter]) -> dict[str, Route]:
+        """The routes of one form, by method; the way to them is made where there is none."""
+        node = self
+        for part in parts:
+            if isinstance(part, str):
+                node = node.literals.setdefault(part, Node())
+            else:
+                child = node.choices.setdefault(part, Node())
+                node.choices = dict(sorted(node.choices.items(), key=lambda choice: choice[0].rank))
+                node = child
+        return node.routes
+
+    def find(self, segments: list[str], index: int, method: str, values: tuple[Any, ...]) -> Found | None:
+        """The most specific route for the segments from `index` on, and what its parameters take.
+
+        Depth first, literals before converters before `path`, and back where no route has the method.
+        """
+        if index == len(segments):
+            route = self.routes.get(method)
+            return None if route is None else (route, values)
+        segment = segments[index]
+        child = self.literals.get(segment)
+        if child is not None and (found := child.find(segments, index + 1, method, values)) is not None:
+            return found
+        for converter, child in self.choices.items():
+            text, end = (segment, index + 1) if converter is not PATH else ("/".join(segments[index:]), len(segments))
+            try:
+                value = converter.parse(text)
+            except ValueError:
+                continue
+            if (found := child.find(segments, end, method, (*values, value))) is not None:
+                return found
         return None
-    segments = raw_path[1:].split("/")
-    return [decode_segment(segment) for segment in segments] if "%" in raw_path else segments
 
 
 class Router:
@@ -58,13 +131,12 @@ class Router:
     """
 
     def __init__(self, *, converters: Mapping[str, Converter] | None = None) -> None:
-        for name in converters or {}:
-            if name in CONVERTERS:
-                raise ConfigError(f"converter {name!r} is built in: give yours another name")
-        self._converters = {**CONVERTERS, **(converters or {})}
-        self._tree = Tree()
+        self._converters = {**(converters or {}), **CONVERTERS}
+        self._root = Node()
+        self._static: dict[str, dict[str, Route]] = {}  # by path as clients send it: these need no search
         self._routes: list[Route] = []
         self._names: dict[str, Route] = {}
+        self._methods = {"HEAD"}
         self._frozen = ""
 
     # Registering
@@ -97,88 +169,62 @@ class Router:
         """Register a handler for OPTIONS, in place of the automatic answer."""
         return self.route(path, ("OPTIONS",), **options)
 
-    def route(
-        self,
-        path: str,
-        methods: Iterable[str] | None = None,
-        *,
-        name: str | None = None,
-        max_body: int | None = None,
-        timeout: float | None = None,
-        on_disconnect: OnDisconnect | None = None,
-    ) -> Callable[[H], H]:
+    def route(self, path: str, methods: Iterable[str] = (), **options: Unpack[RouteOptions]) -> Callable[[H], H]:
         """Register a function for several methods (GET if none are named), or a class for those that it has.
 
         `max_body` in bytes, `timeout` in seconds. Raises ConfigError for a pattern, name or handler that cannot work.
         """
-        where = caller()
 
         def register(handler: H) -> H:
-            policy = at(where, Policy, max_body, timeout, on_disconnect)
-            if isclass(handler):
-                if methods is not None:
-                    raise ConfigError(f"{where}: a class says its methods by having them: remove methods=")
-                for method, bound in resource(handler, where):
-                    self._register(path, frozenset({method}), bound, name, policy, where)
-            else:
-                self._register(path, check_methods(methods, where), handler, name, policy, where)
+            with at(caller()) as where:
+                pattern = Pattern.parse(path, self._converters)
+                policy = Policy(options.get("max_body"), options.get("timeout"), options.get("on_disconnect"))
+                name = options.get("name")
+                for names, each in handlers(handler, methods):
+                    self._add(Route(pattern, names, each, name, policy, where, iscoroutinefunction(each)))
             return handler
 
         return register
 
     def mount(self, prefix: str, handler: Callable[..., Any]) -> None:
-        """Give every method and all paths below the prefix to a handler: `router.mount("/static", files)`.
+        """Give all paths below the prefix, with any of `METHODS`, to a handler: `router.mount("/static", files)`.
 
         It is called with the rest of the path, decoded, as `path`: what reads files with it must refuse "..".
         """
-        where = caller()
-        below = at(where, parse_prefix, prefix).text
-        self._register(below + "/{path:path}", frozenset({ANY}), handler, None, Policy(), where)
+        with at(caller()) as where:
+            pattern = Pattern.parse("/{path:path}").below(prefix)
+            self._add(Route(pattern, frozenset(METHODS), handler, None, Policy(), where, iscoroutinefunction(handler)))
 
     def include(self, router: Router, prefix: str = "") -> None:
         """Take over the routes of another router, with a prefix before their paths; it accepts no more of them then."""
-        where = caller()
-        self._check_open(where)
-        if router is self:
-            raise ConfigError(f"{where}: a router cannot include itself")
-        router._frozen = router._frozen or f"it was included at {where}"
-        pattern = at(where, parse_prefix, prefix)
-        for route in router:
-            below = route.pattern.below(pattern)
-            self._add(replace(route, path=below.text, pattern=below))
+        with at(caller()) as where:
+            router._frozen = router._frozen or f"it was included at {where}"
+            for route in router:
+                self._add(route._replace(pattern=route.pattern.below(prefix)))
 
     def freeze(self) -> None:
         """Accept no more routes: from now on requests are served."""
         self._frozen = self._frozen or f"it was put to service at {caller()}"
 
-    def _register(
-        self,
-        path: str,
-        methods: frozenset[str],
-        handler: Callable[..., Any],
-        name: str | None,
-        policy: Policy,
-        where: str,
-    ) -> None:
-        self._check_open(where)
-        pattern = at(where, Pattern.parse, path, self._converters)
-        at(where, check_handler, handler, pattern)
-        self._add(Route(path, methods, handler, name, policy, where, is_async(handler), pattern))
-
     def _add(self, route: Route) -> None:
-        if route.name is not None:
-            other = self._names.setdefault(route.name, route)
-            if (other.where, other.path) != (route.where, route.path):  # the methods of one class share a name
-                raise ConfigError(
-                    f"{route.where}: {route} has name {route.name!r}, which {other} at {other.where} has already: "
-                    "give it another"
-                )
-        self._tree.add(route)
-        self._routes.append(route)
-
-    def _check_open(self, where: str) -> None:
         if self._frozen:
-            raise ConfigError(f"{where}: this router takes no more routes, because {self._frozen}: register earlier")
+            raise ConfigError(f"this router takes no more routes, because {self._frozen}: register earlier")
+        check_handler(route.handler, route.pattern)
+        other = self._names.setdefault(route.name, route) if route.name is not None else route
+        if (other.where, other.pattern) != (route.where, route.pattern):  # the methods of one class share a name
+            raise ConfigError(f"{route} has name {route.name!r}, which {other} has already: give it another")
+        routes = self._root.leaf(route.pattern.parts)
+        for method in route.methods:
+            other = routes.get(method, route)
+            if other is not route and method in other.methods:  # HEAD of a GET route may be replaced
+                raise ConfigError(f"{route} would never be reached, because {other} has the same form: change one")
+            routes[method] = route
+        if "GET" in route.methods:
+            routes.setdefault("HEAD", route)
+        if not route.pattern.params:
+            self._static[route.pattern.template] = routes
+        self._methods |= route.methods
+        self._routes.append(route)
 
     # Finding
 
@@ -187,100 +233,76 @@ class Router:
 
         Raises HTTPError 400 for a path that cannot be decoded.
         """
-        routes = self._tree.static.get(raw_path)
-        if routes is not None:
-            route = routes.get(method)
-            if route is not None:
-                return route, {}
-        segments = split(raw_path)
-        if segments is None:
-            return None
-        values: list[Any] = []
-        route = search(self._tree.root, segments, 0, values, method)
-        if route is None:
-            return None
-        return route, dict(zip(route.pattern.names, values))  # noqa: B905  # as long by construction; strict= costs 10 %
+        routes = self._static.get(raw_path)
+        if routes is not None and (route := routes.get(method)) is not None:
+            return route, {}
+        found = self._root.find(split(raw_path), 0, method, ())
+        return found and (found[0], dict(zip(found[0].pattern.params, found[1])))  # noqa: B905  # as long by construction; strict= costs 10 %
 
     def allowed(self, raw_path: str) -> tuple[str, ...]:
         """The methods of the path, sorted, with HEAD and OPTIONS, as Allow has them; empty if there is no such path."""
         segments = split(raw_path)
-        methods = self._tree.methods(segments) if segments is not None else set()
-        if ANY in methods:
-            methods = (methods - {ANY}).union(METHODS)
+        methods = {method for method in self._methods if self._root.find(segments, 0, method, ())}
         return tuple(sorted(methods | {"OPTIONS"})) if methods else ()
 
     def alternative(self, raw_path: str) -> str | None:
         """The same path with its last slash added or removed, if that one exists: where to redirect to (308)."""
-        if raw_path.startswith("//"):
-            return None  # as a Location it would lead to another host
         other = raw_path[:-1] if raw_path.endswith("/") else raw_path + "/"
-        return other if self.allowed(other) else None
+        # As a Location, a path with two slashes in front would lead to another host.
+        return other if not other.startswith("//") and self.allowed(other) else None
 
     def url_for(self, name: str, /, **params: Any) -> str:
         """The path of a named route: `router.url_for("user", id=7)` is `"/users/7"`.
 
-        Raises LookupError for an unknown name, TypeError for a missing, unknown or ill-typed parameter and
-        ValueError for a value that no path can hold.
+        Raises LookupError for an unknown name, TypeError for a missing or unknown parameter and ValueError for a
+        value that the path cannot hold.
         """
-        route = self._names.get(name)
-        if route is None:
-            close = get_close_matches(name, self._names, 1)
-            raise LookupError(f"no route is named {name!r}" + (f": did you mean {close[0]!r}?" if close else ""))
-        return route.pattern.build(params)
+        if name not in self._names:
+            raise LookupError(f"no route is named {name!r}: there are {', '.join(self._names)}")
+        return self._names[name].pattern.build(params)
 
-    def routes(self) -> Iterator[Route]:
+    def __iter__(self) -> Iterator[Route]:
         """All routes, in order of registration."""
         return iter(self._routes)
 
-    __iter__ = routes
 
-
-R = TypeVar("R")
-
-
-def at(where: str, check: Callable[..., R], *arguments: Any) -> R:
-    """The result of the check; a ConfigError from it gets the place in front."""
+def split(raw_path: str) -> list[str]:
+    """The decoded segments; none for what is no path, as the `*` of OPTIONS. The parser has seen that each % is one."""
+    first, *segments = raw_path.split("/")
+    if first or "%" not in raw_path:
+        return [] if first else segments
     try:
-        return check(*arguments)
+        return [unquote_to_bytes(segment).decode() for segment in segments]
+    except UnicodeError:
+        raise HTTPError(400, "the path is not UTF-8") from None
+
+
+def handlers(handler: Callable[..., Any], methods: Iterable[str]) -> list[tuple[frozenset[str], Callable[..., Any]]]:
+    """A function for its methods; of a class the methods of one instance, which serves all requests."""
+    if not isclass(handler):
+        names = frozenset(method.upper() for method in methods) or frozenset(("GET",))
+        if isinstance(methods, str) or not all(map(TOKEN.fullmatch, names)):
+            raise ConfigError(f'methods is {methods!r}: name methods in a list, such as methods=["GET"]')
+        return [(names, handler)]
+    instance = handler()
+    found = [method for method in METHODS if hasattr(instance, method.lower())]
+    if methods or not found:
+        raise ConfigError(f"{handler.__qualname__}: a class says its methods by having get, post and so on")
+    return [(frozenset((method,)), getattr(instance, method.lower())) for method in found]
+
+
+@contextmanager
+def at(where: str) -> Iterator[str]:
+    """Put the place in front of a ConfigError."""
+    try:
+        yield where
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
-
-
-def parse_prefix(prefix: str) -> Pattern:
-    """The prefix of `include` and `mount`; "/" and "" are none."""
-    if prefix in ("", "/"):
-        return Pattern("", (), ())
-    if prefix.endswith("/") or "{" in prefix:
-        raise ConfigError(f"prefix {prefix!r} must not end in a slash nor have parameters: for example /admin")
-    return Pattern.parse(prefix)
-
-
-def check_methods(methods: Iterable[str] | None, where: str) -> frozenset[str]:
-    if isinstance(methods, str):
-        raise ConfigError(f'{where}: methods is the text {methods!r}: give a list, such as methods=["GET"]')
-    given = frozenset(("GET",) if methods is None else (method.upper() for method in methods))
-    bad = [method for method in given if not TOKEN.fullmatch(method) or method == ANY]
-    if bad or not given:
-        raise ConfigError(f"{where}: methods has {bad or 'nothing'}: name methods such as GET or POST")
-    return given
-
-
-def resource(cls: type, where: str) -> Iterator[tuple[str, Callable[..., Any]]]:
-    """The methods of one instance, which serves all requests."""
-    try:
-        instance = cls()
-    except TypeError as error:
-        raise ConfigError(f"{where}: {cls.__qualname__} cannot be made without arguments: {error}") from error
-    found = [(method, getattr(instance, method.lower(), None)) for method in METHODS]
-    handlers = [(method, handler) for method, handler in found if handler is not None]
-    if not handlers:
-        raise ConfigError(f"{where}: {cls.__qualname__} has no method get, post, put, patch, delete, head or options")
-    yield from handlers
 
 
 def caller() -> str:
     """The place outside of this package that is calling, as "file.py:12"."""
     frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == PACKAGE:
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == __package__:
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"

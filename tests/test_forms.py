@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime, timedelta, timezone
@@ -11,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from minihttp import forms
 from minihttp.errors import FieldError, HTTPError
 from minihttp.forms import (
     FormData,
     UploadFile,
     format_cookie,
-    parse_content_type,
     parse_cookies,
     parse_query,
     read_form,
@@ -31,8 +32,8 @@ async def chunked(body: bytes, size: int = 1 << 16) -> AsyncIterator[bytes]:
         yield body[start : start + size]
 
 
-async def form_of(body: bytes, content_type: str = MULTIPART, size: int = 1 << 16, **limits: int) -> FormData:
-    return await read_form(content_type, chunked(body, size), **limits)
+async def form_of(body: bytes, content_type: str = MULTIPART, size: int = 1 << 16) -> FormData:
+    return await read_form(content_type, chunked(body, size))
 
 
 def part(name: str, content: bytes = b"", filename: str | None = None, *more: str) -> bytes:
@@ -89,8 +90,6 @@ def test_the_count_of_parameters_is_bounded() -> None:
     with pytest.raises(HTTPError) as caught:
         parse_query("&" * 1000)
     assert caught.value.status == 400
-    with pytest.raises(HTTPError, match="more than 1 query parameters"):
-        parse_query("a&b", 1)
 
 
 @given(st.text(st.characters(max_codepoint=0xFF)))
@@ -159,23 +158,19 @@ def test_set_cookie() -> None:
         ({"name": "a b"}, "not a cookie name"),
         ({"name": ""}, "not a cookie name"),
         ({"name": "a\r\nset-cookie: b"}, "not a cookie name"),
-        ({"value": "a b"}, r"quote\(value\)"),
+        ({"value": "a b"}, r"quote\(\)"),
         ({"value": "a;b"}, "quote"),
         ({"value": "ä"}, "base64"),
         ({"value": "a\r\nx"}, "quote"),
         ({"value": "x" * 4096}, "keep it on the server"),
-        ({"path": "x"}, "begin with a slash"),
-        ({"path": "/;secure"}, "without semicolon"),
+        ({"path": "/;secure"}, "'Path=/;secure' of cookie 'a' must be ASCII without semicolon"),
         ({"path": "/\r\nx: y"}, "ASCII"),
-        ({"domain": "a;b"}, "not a host name"),
-        ({"domain": ""}, "not a host name"),
-        ({"expires": datetime(2026, 1, 1)}, "no time zone"),
-        ({"samesite": "Lax"}, "it must be"),
-        ({"samesite": "none"}, "secure=True only"),
+        ({"domain": "a;b"}, "without semicolon"),
+        ({"domain": "\u00e4.example"}, "ASCII"),
+        ({"samesite": "lax; Domain=b"}, "without semicolon"),
+        ({"samesite": "none"}, "needs secure=True"),
         ({"name": "__Secure-a"}, "needs secure=True"),
         ({"name": "__Host-a"}, "needs secure=True"),
-        ({"name": "__host-a", "secure": True, "path": "/x"}, "no domain"),
-        ({"name": "__Host-a", "secure": True, "domain": "example.org"}, "no domain"),
     ],
 )
 def test_cookies_that_browsers_would_drop_are_refused(arguments: dict[str, Any], advice: str) -> None:
@@ -185,6 +180,8 @@ def test_cookies_that_browsers_would_drop_are_refused(arguments: dict[str, Any],
 
 def test_expiry_in_utc() -> None:
     assert "Expires=Thu, 01 Jan 2026 00:00:00 GMT" in format_cookie("a", "b", expires=datetime(2026, 1, 1, tzinfo=UTC))
+    local = datetime(2026, 1, 1)
+    assert format_cookie("a", "b", expires=local) == format_cookie("a", "b", expires=local.astimezone(UTC))
 
 
 @given(st.text(), st.text())
@@ -197,31 +194,6 @@ def test_no_cookie_splits_the_field(name: str, value: str) -> None:
     assert text.isascii()
     assert text.isprintable()
     assert ";" not in text
-
-
-# --- content types
-
-
-@pytest.mark.parametrize(
-    ("value", "read"),
-    [
-        ("", ("", {})),
-        ("Text/HTML", ("text/html", {})),
-        ("a/b; Charset=UTF-8", ("a/b", {"charset": "UTF-8"})),
-        ('a/b;x="1;\\"2\\\\";y=z', ("a/b", {"x": '1;"2\\', "y": "z"})),
-        ("a/b ;; x=1 ; ", ("a/b", {"x": "1"})),
-        ("a/b; x=1; X=2", ("a/b", {"x": "1"})),
-    ],
-)
-def test_content_types(value: str, read: tuple[str, dict[str, str]]) -> None:
-    assert parse_content_type(value) == read
-
-
-@pytest.mark.parametrize("value", ["a/b; x", "a/b; x=", 'a/b; x="1', "a/b; x=1 y", "a/b; x = 1", "a/b; =1"])
-def test_malformed_content_types_are_400(value: str) -> None:
-    with pytest.raises(HTTPError) as caught:
-        parse_content_type(value)
-    assert caught.value.status == 400
 
 
 # --- form bodies
@@ -252,16 +224,28 @@ async def test_multipart(size: int) -> None:
     upload = form["photo"]
     assert isinstance(upload, UploadFile)
     assert (upload.filename, upload.content_type, upload.size) == ("me.png", "image/png", len(photo))
-    assert upload.headers["x-extra"] == "1"
     assert upload.read(3) == photo[:3]
     assert upload.read() == photo[3:]
-    assert repr(upload) == f"<UploadFile 'me.png' image/png {len(photo)} bytes>"
     none = form["none"]
     assert isinstance(none, UploadFile)
     assert (none.filename, none.content_type, none.size) == ("", "application/octet-stream", 0)
     form.close()
     assert upload.file.closed
     assert none.file.closed
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "Multipart/Form-Data ;Boundary=xyz",
+        'multipart/form-data; boundary="xyz"; charset=latin-1',
+        'multipart/form-data; x="; boundary=no"; boundary=xyz',
+        r'multipart/form-data; x="\"; boundary=no"; boundary=xyz',
+        "multipart/form-data;; x; boundary=xyz;",
+    ],
+)
+async def test_the_boundary_is_found(content_type: str) -> None:
+    assert (await form_of(body_of(part("a", b"1")), content_type)).multi_items() == [("a", "1")]
 
 
 async def test_an_empty_multipart_form() -> None:
@@ -293,13 +277,20 @@ async def test_an_upload_closes_when_forgotten() -> None:
     form = await form_of(body_of(part("f", b"x", "f")))
     upload = form["f"]
     assert isinstance(upload, UploadFile)
-    file = upload.file
+    inner = upload.file._file  # type: ignore[attr-defined]  # what really holds the bytes
     del form, upload
-    assert file.closed
+    assert inner.closed
 
 
-def test_an_upload_that_was_never_made_can_be_forgotten() -> None:
-    UploadFile.__new__(UploadFile).__del__()
+async def test_an_upload_in_a_circle_is_forgotten_without_a_warning() -> None:
+    form = await form_of(body_of(part("f", b"x", "f"), part("a", b"x")))
+    upload = form["f"]
+    assert isinstance(upload, UploadFile)
+    upload.filename = [upload]  # type: ignore[assignment]  # a circle
+    inner = upload.file._file  # type: ignore[attr-defined]  # what really holds the bytes
+    del form, upload
+    gc.collect()
+    assert inner.closed
 
 
 async def test_file_names_come_as_they_are() -> None:
@@ -317,12 +308,11 @@ async def test_file_names_come_as_they_are() -> None:
         ("application/json", 415),
         ("multipart/mixed; boundary=xyz", 415),
         (URLENCODED + "; charset=latin-1", 415),
-        ("multipart/form-data; boundary=xyz; charset=utf-16", 415),
         ("multipart/form-data", 400),
-        ("multipart/form-data; boundary=" + "x" * 71, 400),
-        ('multipart/form-data; boundary="x "', 400),
         ('multipart/form-data; boundary="x\ny"', 400),
         ('multipart/form-data; boundary="', 400),
+        ('multipart/form-data; x="; boundary=xyz', 400),
+        ('multipart/form-data; x="; boundary=xyz"', 400),
     ],
 )
 async def test_content_types_that_are_no_form(content_type: str, status: int) -> None:
@@ -379,18 +369,24 @@ async def test_a_part_in_another_charset_is_415() -> None:
     ],
 )
 @pytest.mark.parametrize("size", [1, 1 << 16])
-async def test_limits_are_413(body: bytes, content_type: str, limits: dict[str, int], size: int) -> None:
+async def test_limits_are_413(
+    body: bytes, content_type: str, limits: dict[str, int], size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in limits.items():
+        monkeypatch.setattr(forms, name.upper(), value)
     with pytest.raises(HTTPError) as caught:
-        await form_of(body, content_type, size, **limits)
+        await form_of(body, content_type, size)
     assert caught.value.status == 413
 
 
-async def test_limits_met_exactly_are_no_error() -> None:
-    body = body_of(part("a", b"123"), part("b", b"45"), part("f", b"x" * 100, "f"))
-    form = await form_of(body, max_fields=2, max_files=1, max_memory=5)
+async def test_limits_met_exactly_are_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forms, "MAX_FIELDS", 2)
+    monkeypatch.setattr(forms, "MAX_FILES", 1)
+    monkeypatch.setattr(forms, "MAX_MEMORY", 7)
+    form = await form_of(body_of(part("a", b"123"), part("b", b"4567"), part("f", b"x" * 100, "f")))
     assert len(form) == 3
     form.close()
-    assert len(await form_of(b"a=1&b=2", URLENCODED, max_fields=2, max_memory=7)) == 2
+    assert len(await form_of(b"a=1&b=2", URLENCODED)) == 2
 
 
 class Gone(Exception):
@@ -399,14 +395,14 @@ class Gone(Exception):
 
 @pytest.mark.parametrize("error", [Gone(), None])
 async def test_uploads_are_closed_when_the_form_never_ends(error: Gone | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[UploadFile] = []
-    first = UploadFile.__init__
+    made: list[Any] = []
+    first = forms.Spooled
 
-    def noted(self: UploadFile, *arguments: Any) -> None:
-        first(self, *arguments)
-        made.append(self)
+    def noted(*arguments: Any) -> Any:
+        made.append(first(*arguments))
+        return made[-1]
 
-    monkeypatch.setattr(UploadFile, "__init__", noted)
+    monkeypatch.setattr(forms, "Spooled", noted)
 
     async def broken() -> AsyncIterator[bytes]:
         yield part("a", b"1", "done") + part("b", b"2", "half")
@@ -415,7 +411,7 @@ async def test_uploads_are_closed_when_the_form_never_ends(error: Gone | None, m
 
     with pytest.raises(Gone if error else HTTPError):
         await read_form(MULTIPART, broken())
-    assert [upload.file.closed for upload in made] == [True, True]
+    assert [file.closed for file in made] == [True, True]
 
 
 async def test_without_the_extra_the_install_line_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,7 +91,7 @@ def test_bad_names(name: str) -> None:
 
 @pytest.mark.parametrize("value", ["a\r\nb: c", "a\n", "\r", "\x00", "\x7f", "\u0100", "\ud800"])
 def test_bad_values(value: str) -> None:
-    with pytest.raises(ValueError, match="the value of header 'a' has a line break"):
+    with pytest.raises(ValueError, match="the value of header 'a' has a line break or another"):
         check_field("a", value)
 
 
@@ -109,7 +109,6 @@ def test_a_name_may_have_several_values() -> None:
     assert "a" in items
     assert "c" not in items
     assert 1 not in items
-    assert repr(items) == "MultiDict([('a', '1'), ('b', '2'), ('a', '3')])"
     assert not MultiDict[str]()
 
 
@@ -192,7 +191,6 @@ def test_names_in_any_case() -> None:
     assert headers["cookie"] == "x; y"
     assert headers.getall("Accept") == ["b", "c"]
     assert "ACCEPT" in headers
-    assert 1 not in headers
     assert list(headers) == ["content-type", "accept", "cookie"]
     assert headers.get("Age", 3, int) == 3
     with pytest.raises(FieldError):
