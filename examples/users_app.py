@@ -41,7 +41,12 @@ Name = Annotated[
     str, Meta(min_length=1, max_length=50, pattern=r"^(?=.*\S)" + LINE, description="must be visible text")
 ]
 Age = Annotated[int, Meta(ge=0, le=150)]
-Sex = Literal["male", "female", "other"]
+Sex = Annotated[Literal["male", "female", "other"], Meta(description="must be male, female or other")]
+
+
+Order = Annotated[
+    str, Meta(pattern=r"^-?(id|name|age|sex|city)\Z", description="must be id, name, age, sex or city, or - and one")
+]
 
 
 @dataclass
@@ -202,7 +207,7 @@ async def edit_user(request: Request, id: int) -> Response:
 def user_page(request: Request, user: User | None, form: Mapping[str, Any], error: HTTPError | None = None) -> Response:
     """The user, if there is one yet, and the form: what was typed, and beside it what is wrong with it."""
     errors = {each["field"]: each["detail"] for each in error.errors} if error else {}
-    page = templates.render("user.html", request, user=user, form=form, errors=errors, sexes=get_args(Sex))
+    page = templates.render("user.html", request, user=user, form=form, errors=errors, sexes=get_args(get_args(Sex)[0]))
     page.status = 422 if error else 200
     return page
 

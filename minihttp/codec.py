@@ -71,8 +71,9 @@ def decode(data: bytes, type: Any = None) -> Any: ...
 def decode(data: bytes, type: Any = None) -> Any:
     """The value that the JSON text says, of the type if one is given: `decode(b'{"id": 7}', User)`.
 
-    Limits on values are annotations: `age: Annotated[int, Meta(ge=0, le=150)]`; a ValueError from a dataclass's
-    `__post_init__` counts as wrong content too. Of a name said twice the last value counts.
+    Limits on values are annotations: `age: Annotated[int, Meta(ge=0, le=150)]`; the `description` of a Meta is told
+    where a pattern or a choice is not met: `Meta(pattern="^[a-z]+$", description="must be lower-case letters")`. A
+    ValueError from a dataclass's `__post_init__` counts as wrong content too. Of a name said twice the last counts.
     Raises HTTPError 400 for what is not JSON (RFC 8259), 422 for wrong content, with the path of each wrong field in
     `errors`, deep inside a field the first: `{"field": "items[3].name", "detail": "is missing"}`; an empty path is the
     whole body.
@@ -168,8 +169,17 @@ def wrong_fields(model: Any, tree: dict[str, Any]) -> list[tuple[str, str]]:
             elif name != getattr(shapes.type_info(model), "tag_field", None):
                 wrong.append((name[:MAX_QUOTED], "is not a known field"))
         except msgspec.ValidationError as error:
-            wrong.append(explain(error, name))
+            field, problem = explain(error, name)
+            wrong.append((field, (field == name and told(fields[name][1], str(error))) or problem))
     return wrong
+
+
+def told(hint: Any, message: str) -> str:
+    """What an annotation says to people in place of a pattern or a list of choices, or nothing."""
+    if not message.startswith(("Expected `str` matching regex", "Invalid enum value")):
+        return ""
+    said = [each.description for each in getattr(hint, "__metadata__", ()) if isinstance(each, Meta)]
+    return next((each for each in said if each), "")
 
 
 WORDS = {

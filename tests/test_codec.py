@@ -518,3 +518,21 @@ def test_a_generic_type_names_its_fields() -> None:
 def test_a_type_that_cannot_be_read_is_an_error_of_the_program() -> None:
     with pytest.raises(TypeError):
         decode(b"{}", Annotated[int, Meta(pattern="x")])
+
+
+class Described(TypedDict):
+    word: Annotated[str, Meta(pattern="^[a-z]+$", description="must be lower-case letters")]
+    kind: Annotated[Literal["a", "b"], Meta(description="must be a or b")]
+    bare: Annotated[str, Meta(pattern="^x$")]
+    size: Annotated[int, Meta(ge=1, description="the size")]
+
+
+def test_a_description_is_told_where_a_pattern_or_a_choice_is_not_met() -> None:
+    with pytest.raises(HTTPError) as caught:
+        decode(b'{"word": "A", "kind": "c", "bare": "y", "size": 0}', Described)
+    assert [each["detail"] for each in caught.value.errors] == [
+        "must be lower-case letters",
+        "must be a or b",
+        "must match the pattern '^x$'",
+        "must be at least 1",
+    ]
