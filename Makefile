@@ -6,15 +6,19 @@ PYTHON ?=
 VENV ?= .venv
 # More arguments for pytest: make test ARGS='-k parser -x'
 ARGS ?=
+# How long to look, the seed of what is tried (another each time without one), and a failing input to try again.
+SECONDS ?= 60
+SEED ?=
+INPUT ?=
 
 BIN = $(VENV)/bin
 SETUP = @sh tests/support/venv.sh $(VENV)
 # Floors 0 to 3 of the package (tests/test_floors.py), held to 100 % of their branches.
 LOW_FLOORS = minihttp/errors.py,minihttp/headers.py,minihttp/options.py,minihttp/waits.py,minihttp/wire/*,$\
-	minihttp/codec.py,minihttp/forms.py,minihttp/request.py,minihttp/response.py,minihttp/patterns.py,minihttp/tree.py,minihttp/routing.py
+	minihttp/codec.py,minihttp/forms.py,minihttp/request.py,minihttp/response.py,minihttp/patterns.py,minihttp/routing.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-mysql test test-all check format lint types wrk clean setup-run setup-dev
+.PHONY: help run run-mysql test test-all fuzz check format lint types wrk clean setup-run setup-dev
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 18
@@ -38,10 +42,14 @@ test: setup-dev  ## Run the tests, with a real MariaDB of their own: make test A
 test-all:  ## Run the tests on every Python from 3.11 to 3.13 at hand, on asyncio and on uvloop
 	@sh tests/support/test_all.sh $(ARGS)
 
+fuzz: setup-dev  ## Look for bytes that two parsers read differently: make fuzz SECONDS=600 SEED=1, make fuzz INPUT=file
+	@PYTHONHASHSEED=0 $(BIN)/python -m tests.wire.fuzz_run --seconds $(SECONDS) --seed $(or $(SEED),0) $(INPUT)
+
 check: lint types  ## All that must hold before a commit: format, lint, types, tests and coverage
 	@$(MAKE) test ARGS="--cov --cov-report= $(ARGS)"
 	$(BIN)/python -m coverage report
 	$(BIN)/python -m coverage report --include='$(LOW_FLOORS)' --fail-under=100
+	@$(MAKE) fuzz SECONDS=25 SEED=1 INPUT=
 
 format: setup-dev  ## Put the code in form
 	$(BIN)/ruff format .

@@ -1,7 +1,7 @@
 """A fuzz target: our parser beside h11, an independent one, on any bytes.
 
 Owns: the comparison, and the list of places where the two may differ, each with its reason.
-Must not know: where the bytes come from: hypothesis draws them in `test_against_h11`, a fuzzer may call `check` too.
+Must not know: where the bytes come from: hypothesis draws them in `test_against_h11`, a fuzzer in `fuzz_run`.
 Invariant: where we accept, h11 reads the same requests; where only we refuse, the refusal is a strictness listed here.
 """
 
@@ -13,7 +13,8 @@ from typing import NamedTuple
 import h11
 
 from .fragments import Request
-from .reading import one_by_one, read
+from .fuzz_splits import check_requests
+from .reading import read
 
 __all__ = ["check"]
 
@@ -103,14 +104,10 @@ def comparable(request: Request) -> Request:
     return request._replace(headers=tuple(headers), persistent=True)
 
 
-def check(data: bytes) -> None:
+def check(data: bytes, cut: int = 0) -> None:
     """Raise AssertionError where the two parsers differ without a listed reason, or a split changes our reading."""
+    check_requests(data, cut)
     ours, refusal, begun = read([data], close=True)
-    split, refusal_split, begun_split = read(one_by_one(data), close=True)
-    assert split == ours, f"split, {ours} are {split}"
-    assert (refusal is None) == (refusal_split is None), f"whole {refusal}, split {refusal_split}"
-    assert refusal or begun == begun_split, f"split, {begun} is {begun_split}"
-
     theirs = read_h11(data)
     common = min(len(ours), len(theirs.requests))
     mine = [comparable(each) for each in ours[:common]]
