@@ -50,7 +50,7 @@ class Body:
         self._alarms = alarms
         self._limits = limits
         self._loop = loop
-        self._received = 0
+        self._received = parser.buffered()
         self._waited = 0.0
         self._waiter: asyncio.Future[None] | None = None
         self._over = False

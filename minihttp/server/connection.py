@@ -10,6 +10,7 @@ the client, because a socket is not closed over bytes that nobody read.
 from __future__ import annotations
 
 import asyncio
+from math import inf
 from typing import Any
 
 from .body import Body
@@ -89,7 +90,10 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._flow.clear()
         self._alarms.disarm(Late.WRITE)
-        self._advance()
+        if self.stage is Stage.LINGERING or self.stage is Stage.CLOSED:
+            self._alarms.stage(LINGER)
+        else:
+            self._advance()
 
     def _advance(self) -> None:
         """Go on with what had to wait for room."""
@@ -150,14 +154,11 @@ class Connection(asyncio.Protocol):
         elif self.stage is Stage.DRAINING:
             self._linger()
         elif self.stage is Stage.LINGERING or self.stage is Stage.CLOSED:
-            if self._flow.has_moved():
-                self._await_end()
-            else:
-                self.abort()
+            self.abort()
 
     def _await_end(self) -> None:
         """The rest of the last answer may take its time, as long as it moves; the end itself a moment."""
-        self._alarms.stage(self.service.limits.write_timeout if self._flow.unsent() else LINGER)
+        self._alarms.stage(inf if self._flow.has_rest() else LINGER)
 
     # -- ends ------------------------------------------------------------------------------------------------------
 

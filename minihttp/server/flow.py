@@ -81,6 +81,11 @@ class Flow:
         """Whether the client has taken bytes since this or `unsent` was last asked."""
         return self._left > self.unsent()
 
+    def has_rest(self) -> bool:
+        """Whether some of it is still to be taken; from now on the transport tells when all of it is gone."""
+        self.transport.set_write_buffer_limits(1)
+        return self.is_full
+
     def fill(self) -> None:
         """The transport's buffer is full."""
         self.is_full = True

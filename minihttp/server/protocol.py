@@ -68,10 +68,12 @@ class HTTPProtocol(Connection):
             if self._body is not None and self._parser.state is not State.HEAD:
                 self._body.lost()
             self._alarms.arm(Late.HALF_CLOSED, self.service.limits.half_close_grace)
+        elif self._waits_for_room() and self._parser.buffered():
+            pass  # what was read before is still answered
         elif self.stage is Stage.HEAD:
             self._refuse(ProtocolError("the request ends in the middle of its head", section="RFC 9112 8"))
-        elif not (self.stage is Stage.IDLE and self._flow.is_full and self._parser.buffered()):
-            self._close()  # else requests wait for room for their answers
+        else:
+            self._close()
         return self.scheme == "http"  # TLS cannot stay half open
 
     # -- from one request to the next ------------------------------------------------------------------------------
@@ -87,7 +89,12 @@ class HTTPProtocol(Connection):
                     return
         finally:
             self._advancing = False
-        self._read_ahead(0)
+        if self.stage is not Stage.LINGERING:  # which reads whatever comes
+            self._read_ahead(0)
+
+    def _waits_for_room(self) -> bool:
+        """Whether the client has to take answers before another request is looked at."""
+        return self._flow.is_full and (self.stage is Stage.IDLE or self.stage is Stage.HEAD)
 
     def _start_next(self) -> bool:
         """Start the next request; False while its head is not complete."""
@@ -111,6 +118,8 @@ class HTTPProtocol(Connection):
         self.stage = Stage.HANDLER
         if limits.handler_timeout is not None:
             self._alarms.arm(Late.HANDLER, limits.handler_timeout)
+        if self._half_closed:  # each of the pipelined requests that remain has its own grace
+            self._alarms.arm(Late.HALF_CLOSED, limits.half_close_grace)
         task = start_task(service.loop, service.run(self, request), service.context.copy())
         if self._request is request:  # its handler waits, or has not begun
             self._task = task
@@ -121,8 +130,8 @@ class HTTPProtocol(Connection):
     def _await_head(self) -> None:
         """Nothing complete is left: write what was held and wait for more."""
         self._flow.flush()
-        if self._half_closed:
-            self._close()
+        if self._half_closed or (self.service.stopping and not self._parser.has_begun()):
+            self._linger()  # a stopping server may have promised to stay before it knew
             return
         if self.stage is Stage.IDLE and self._parser.has_begun():
             self.stage = Stage.HEAD
@@ -147,7 +156,8 @@ class HTTPProtocol(Connection):
     def _read_ahead(self, count: int) -> None:
         """Bytes came that cannot be handled yet: of the running request's body, or of requests after it."""
         if self._body is not None and self._parser.state is not State.HEAD:
-            self._body.arrived(count)
+            if count:  # room for answers is no news of the body
+                self._body.arrived(count)
             if not self._body.is_wanted:
                 self._flow.read(False)
         elif self._parser.buffered() >= self.service.limits.pipeline:
@@ -162,8 +172,6 @@ class HTTPProtocol(Connection):
             self._body.end()
             self._body = None
         self._alarms.disarm(Late.HANDLER, Late.HALF_CLOSED)
-        if self._half_closed:  # each of the pipelined requests that remain has its own grace
-            self._alarms.arm(Late.HALF_CLOSED, self.service.limits.half_close_grace)
         if self.stage is not Stage.HANDLER:
             return
         if not self._persistent:
@@ -177,8 +185,8 @@ class HTTPProtocol(Connection):
             self._drain_body()
 
     def _end(self) -> None:
-        """The last answer is written; where nothing unread can follow, there is nothing to linger for."""
-        if self._parser.state is State.HEAD and not self._parser.buffered():
+        """The last answer is written; where the client meant to send no more, there is nothing to linger for."""
+        if not self._fields.persistent and self._parser.state is State.HEAD and not self._parser.buffered():
             self._close()
         else:
             self._linger()
@@ -240,8 +248,14 @@ class HTTPProtocol(Connection):
         self._flow.write(encode_refusal(error))
         self._linger()
 
+    def stop(self) -> None:
+        if not (self._waits_for_room() and self._parser.buffered()):
+            super().stop()
+
     def _expire_stage(self) -> None:
-        if self.stage is Stage.HEAD:
+        if self._waits_for_room():  # who takes nothing is late for that
+            self._alarms.stage(self.service.limits.header_timeout)
+        elif self.stage is Stage.HEAD:
             self._refuse(ProtocolError("the request head came too slowly", 408, "RFC 9110 15.5.9"))
         else:
             super()._expire_stage()

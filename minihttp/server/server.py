@@ -123,28 +123,39 @@ class Server:
             return
         service = self.service
         service.stopping = True
-        self._listener.close()
         for tell in self.when_draining:
             tell()
         try:
+            # Not closed yet: asyncio loses the connections that it accepts in the turn in which it closes.
+            for listening in self._listener.sockets:
+                service.loop.remove_reader(listening)
             await turns(ARRIVAL)
+            self._listener.close()
             for connection in list(service.connections):
                 connection.stop()
             with suppress(TimeoutError):
                 async with asyncio.timeout(self.options.grace if grace is None else grace):
                     await service.emptied()
         finally:
+            self._listener.close()
             await self._force()
         self._listener = None
 
     async def _force(self) -> None:
         """The grace is over: cancel what still runs, then close what is still open, and wait a moment for each."""
-        for end in (HTTPProtocol.cancel, HTTPProtocol.abort):
+        try:
             for connection in list(self.service.connections):
-                end(connection)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(FAREWELL):
-                    await self.service.emptied()
+                connection.cancel()
+            await self._farewell()
+        finally:  # also where a second signal ends this
+            for connection in list(self.service.connections):
+                connection.abort()
+        await self._farewell()
+
+    async def _farewell(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FAREWELL):
+                await self.service.emptied()
 
     async def run(self, announce: Callable[[Server], None] | None = None) -> None:
         """Serve until SIGTERM or SIGINT (Ctrl-C), then stop gracefully; a second signal ends the grace.

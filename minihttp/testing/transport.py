@@ -90,6 +90,7 @@ class MemoryTransport(asyncio.Transport):
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         self._high = MARK if high is None else high
         self._low = self._high // 4 if low is None else low
+        self._check_room()
 
     def get_write_buffer_limits(self) -> tuple[int, int]:
         return self._low, self._high
@@ -107,9 +108,12 @@ class MemoryTransport(asyncio.Transport):
             self.writes.append(bytes(data))
             self._unread += data
             self._wake()
-            if not self._full and self.get_write_buffer_size() > self._high:
-                self._full = True
-                self.get_protocol_of_stream().pause_writing()
+            self._check_room()
+
+    def _check_room(self) -> None:
+        if not self._full and self.get_write_buffer_size() > self._high:
+            self._full = True
+            self.get_protocol_of_stream().pause_writing()
 
     def get_protocol_of_stream(self) -> asyncio.Protocol:
         """The protocol, with its type."""

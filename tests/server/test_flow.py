@@ -222,7 +222,7 @@ async def test_the_rest_of_a_last_answer_may_take_longer_than_lingering(serve: S
     pieces = []
     while end.transport.get_write_buffer_size() >= before:
         pieces.append(await end.receive())
-    end.protocol._expire(Late.STAGE)
+    end.protocol._expire(Late.WRITE)
     while piece := await end.receive():
         pieces.append(piece)
     assert b"".join(pieces).endswith(b"\r\n\r\n" + b"x" * 10_000_000)
