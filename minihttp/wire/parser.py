@@ -281,9 +281,7 @@ class Parser:
             raise self._refusal("too many trailer fields", 431, "RFC 6585 5")
         return b""
 
-    def _take_line(
-        self, limit: int, too_long: str, status: int = 400, section: str = "RFC 9112 7.1"
-    ) -> bytes | None:
+    def _take_line(self, limit: int, too_long: str, status: int = 400, section: str = "RFC 9112 7.1") -> bytes | None:
         """A line of the chunked framing, without its end."""
         eol = self._buffer.find(b"\r\n", self._at)
         end = len(self._buffer) if eol < 0 else eol
