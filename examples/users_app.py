@@ -84,7 +84,7 @@ class Page:
 
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
     offset: Annotated[int, Meta(ge=0, le=2**53)] = 0
-    order: Annotated[str, Meta(pattern=r"^-?(id|name|age|sex|city)\Z", description="must be a field, or -field")] = "id"
+    order: Order = "id"
     city: Text = ""
     q: Text = ""
 
