@@ -138,7 +138,8 @@ class Connection(asyncio.Protocol):
             if self._flow.has_moved():
                 self._alarms.arm(Late.WRITE, self.service.limits.write_timeout)
             else:
-                self.abort()
+                self.stage = Stage.CLOSED
+                self._flow.reset()
         elif late is Late.HALF_CLOSED:
             self._client_left()
         elif late is Late.BODY:

@@ -9,6 +9,9 @@ is always woken: by room, or by the loss of the client.
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
+from contextlib import suppress
 
 from ..errors import ClientDisconnected
 from ..waits import waiting_for
@@ -16,12 +19,16 @@ from ..waits import waiting_for
 __all__ = ["Flow"]
 
 BATCH = 1 << 16  # bytes of answers held for one write, at the most
+SHARE = 4  # chunks of one answer between two turns of the loop: megabytes fit into the system's buffers
+NOTHING_LEFT = struct.pack("ii", 1, 0)  # SO_LINGER: what is not sent when the socket closes is thrown away
 
 
 class Flow:
     """A transport as a connection uses it: `write` at once, `hold` for the next write, `drain` waits for room."""
 
-    __slots__ = ("_held", "_left", "_loop", "_lost", "_reading", "_size", "_waiters", "is_full", "transport")
+    __slots__ = (
+        "_drained", "_held", "_left", "_loop", "_lost", "_reading", "_size", "_waiters", "is_full", "transport",
+    )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport) -> None:
         self.transport = transport
@@ -29,6 +36,7 @@ class Flow:
         self._loop = loop
         self._held: list[bytes] = []
         self._size = 0
+        self._drained = 0
         self._left = 0  # bytes unsent when somebody last looked
         self._lost = False
         self._reading = True
@@ -96,6 +104,14 @@ class Flow:
         self.is_full = False
         self._wake()
 
+    def reset(self) -> None:
+        """End it at once, and let go of what the system holds for a client that takes nothing: megabytes, for ever."""
+        sock = self.transport.get_extra_info("socket")
+        with suppress(OSError):  # it is closed already
+            if sock is not None:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NOTHING_LEFT)
+        self.transport.abort()
+
     def lose(self) -> None:
         """The client is gone: nothing will be taken any more."""
         self._lost = True
@@ -111,10 +127,19 @@ class Flow:
     async def drain(self) -> None:
         """Return when more may be written. Raises ClientDisconnected once the client is gone."""
         self.flush()
-        while self.is_full and not self._lost:
+        # A transport that closes by itself has met an error; that the client is lost it tells in a later turn.
+        while (self.is_full or self.transport.is_closing()) and not self._lost:
             waiting_for("client", "to take its answer")
-            waiter = self._loop.create_future()
-            self._waiters.append(waiter)
-            await waiter
+            await self._turn()
+        self._drained += 1
+        if self._drained % SHARE == 0:
+            self._loop.call_soon(self._wake)
+            await self._turn()
         if self._lost:
             raise ClientDisconnected("the client went away while its answer was sent")
+
+    async def _turn(self) -> None:
+        """Return when somebody has called `_wake`."""
+        waiter = self._loop.create_future()
+        self._waiters.append(waiter)
+        await waiter

@@ -160,7 +160,8 @@ class HTTPProtocol(Connection):
                 self._body.arrived(count)
             if not self._body.is_wanted:
                 self._flow.read(False)
-        elif self._parser.buffered() >= self.service.limits.pipeline:
+        # Of a body too: uvloop reads megabytes before the handler has its turn.
+        if self._parser.buffered() >= self.service.limits.pipeline:
             self._flow.read(False)
 
     def finish(self) -> None:

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["Server", "ServerStats"]
 
 RESERVE = 64  # descriptors left for files, databases and logs
-TOLD = 32  # connections above the limit, of that reserve, that are told so; more are closed without a word
+TOLD = 16  # connections above the limit, of that reserve, that are told so; more are closed without a word
+BURST = 8  # connections that asyncio accepts in one turn of the loop, so before the limit can be looked at
 ARRIVAL = 5  # turns of the loop from a connection the system has accepted to the first bytes read from it
 FAREWELL = 3.0  # seconds for cancelled handlers to answer and for clients to read it
 
@@ -65,7 +66,8 @@ class Server:
         self._run = serve_request if trace is None else trace.wrap(serve_request)
         self._service: Service[HTTPProtocol] | None = None
         self._listener: asyncio.Server | None = None
-        self._allowed = self.options.limits.connections or descriptor_limit()
+        most = descriptor_limit()
+        self._allowed = min(self.options.limits.connections or most, most)
 
     # -- listening -------------------------------------------------------------------------------------------------
 
@@ -131,6 +133,7 @@ class Server:
                 service.loop.remove_reader(listening)
             await turns(ARRIVAL)
             self._listener.close()
+            await turns(ARRIVAL)  # uvloop accepts until it is closed, and tells of it later
             for connection in list(service.connections):
                 connection.stop()
             with suppress(TimeoutError):
@@ -192,7 +195,18 @@ def descriptor_limit() -> int:
 
 
 async def listen(accept: Callable[..., None], options: Options) -> asyncio.Server:
-    settings: dict[str, Any] = {"backlog": options.backlog, "ssl": tls_context(options)}
+    """A listener. To asyncio the length of the queue is also how many it accepts in a turn, and how often it logs, in
+    that turn, that no descriptor is left; so it is given a short one, and the system the right one.
+    """
+    listener = await start_listener(accept, options)
+    for each in listener.sockets:
+        with socket.socket(fileno=os.dup(each.fileno())) as twin:
+            twin.listen(options.backlog)
+    return listener
+
+
+async def start_listener(accept: Callable[..., None], options: Options) -> asyncio.Server:
+    settings: dict[str, Any] = {"backlog": min(BURST, options.backlog), "ssl": tls_context(options)}
     if settings["ssl"] is not None:
         # The second: how long to wait for a client's word that TLS is over; asyncio's 30 s would hold up every stop.
         settings |= {"ssl_handshake_timeout": options.limits.tls_handshake, "ssl_shutdown_timeout": FAREWELL}

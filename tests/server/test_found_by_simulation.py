@@ -118,9 +118,20 @@ async def test_a_head_that_was_completed_while_it_waited_for_room(serve: Serve) 
 
 
 async def test_the_grace_of_a_half_close_does_not_run_without_a_handler(serve: Serve) -> None:
-    end = await full(serve, get("/1") + get("/2"))
+    go = asyncio.Event()
+
+    async def handler(request: Request) -> Response:
+        await go.wait()
+        return await large(request)
+
+    end = await (await serve(handler, half_close_grace=60)).connect(window=4096, high_water=1000)
+    if hasattr(end, "reader"):
+        end.writer.transport.pause_reading()
+    end.send(get("/1") + get("/2"))
     end.eof()
     await end.until(lambda: "eof_received" in end.protocol.calls)
+    go.set()
+    await end.until(lambda: end.protocol._flow.is_full and end.protocol.stage is Stage.IDLE)
     assert Late.HALF_CLOSED not in end.protocol._alarms._armed
     await take(end, 2)
     assert await end.everything() == b""
@@ -241,16 +252,18 @@ async def test_a_stop_that_is_cancelled_in_its_farewell_leaves_nothing_open() ->
     await begun.wait()
     stopping = asyncio.create_task(server.stop(0))
     connection = next(iter(server.service.connections))
-    async with asyncio.timeout(10):
-        while not connection._task or not connection._task.cancelling():
-            await turns(1)
-        stopping.cancel()
-        assert await reader.read() == b""
+    try:
+        async with asyncio.timeout(10):
+            while not connection._task or not connection._task.cancelling():
+                await turns(1)
+            stopping.cancel()
+            assert await reader.read() == b""
+    finally:
+        go.set()
         with suppress(asyncio.CancelledError):
             await stopping
-        go.set()
         await server.service.emptied()
-    writer.close()
+        writer.close()
 
 
 async def test_a_smaller_limit_of_the_memory_transport_is_told_at_once() -> None:
