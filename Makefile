@@ -10,6 +10,8 @@ ARGS ?=
 SECONDS ?= 60
 SEED ?=
 INPUT ?=
+# How many simulated runs of the server's connections.
+SEEDS ?= 10000
 
 BIN = $(VENV)/bin
 SETUP = @sh tests/support/venv.sh $(VENV)
@@ -18,7 +20,7 @@ LOW_FLOORS = minihttp/errors.py,minihttp/headers.py,minihttp/options.py,minihttp
 	minihttp/codec.py,minihttp/forms.py,minihttp/request.py,minihttp/response.py,minihttp/patterns.py,minihttp/routing.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-mysql test test-all fuzz check format lint types wrk clean setup-run setup-dev
+.PHONY: help run run-mysql test test-all fuzz simulate torture soak check format lint types wrk clean setup-run setup-dev
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 18
@@ -45,11 +47,21 @@ test-all:  ## Run the tests on every Python from 3.11 to 3.13 at hand, on asynci
 fuzz: setup-dev  ## Look for bytes that two parsers read differently: make fuzz SECONDS=600 SEED=1, make fuzz INPUT=file
 	@PYTHONHASHSEED=0 $(BIN)/python -m tests.wire.fuzz_run --seconds $(SECONDS) --seed $(or $(SEED),0) $(INPUT)
 
+simulate: setup-dev  ## Play connections in virtual time: make simulate SEEDS=100000; one, step by step: make simulate SEED=7
+	@$(BIN)/python -m tests.simulation.run $(if $(SEED),--seed $(SEED) --trace,--seeds $(SEEDS))
+
+torture: setup-dev  ## Show on real sockets that the server is hard to kill, about ten minutes: make torture ARGS='churn idle'
+	@nice $(BIN)/python -m tests.torture.run $(ARGS)
+
+soak: setup-dev  ## Small requests for as long as you like on each loop, memory in sight: make soak SECONDS=600
+	@nice $(BIN)/python -m tests.torture.run soak --seconds $(if $(filter command% environment%,$(origin SECONDS)),$(SECONDS),120)
+
 check: lint types  ## All that must hold before a commit: format, lint, types, tests and coverage
 	@$(MAKE) test ARGS="--cov --cov-report= $(ARGS)"
 	$(BIN)/python -m coverage report
 	$(BIN)/python -m coverage report --include='$(LOW_FLOORS)' --fail-under=100
 	@$(MAKE) fuzz SECONDS=25 SEED=1 INPUT=
+	@$(MAKE) simulate SEEDS=5000 SEED=
 
 format: setup-dev  ## Put the code in form
 	$(BIN)/ruff format .

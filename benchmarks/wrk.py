@@ -25,6 +25,7 @@ from pathlib import Path
 from tests.support.debian import CannotFetch, fetch, library_path
 
 PROJECT = Path(__file__).resolve().parents[1]
+PATHS = ["/api/users/1", "/api/users", "/"]  # a row, a list, a page
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -92,7 +93,9 @@ def measure(wrk: tuple[str, dict[str, str]], pid: int, url: str, seconds: int, c
 def main() -> None:
     """Measure each path in turn, after a second in which the server warms up."""
     parser = argparse.ArgumentParser(prog="make wrk ARGS=", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("paths", nargs="*", default=["/api/users/1", "/api/users", "/"], help="to measure, each in turn")
+    parser.add_argument(
+        "paths", nargs="*", default=["/api/users/1", "/api/users", "/"], help="to measure, each in turn"
+    )
     parser.add_argument("--seconds", type=int, default=4)
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--database", help="a URL; an empty SQLite file by default")
