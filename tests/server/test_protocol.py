@@ -17,7 +17,7 @@ from minihttp.testing import IncompleteReply
 from tests.wire.scenarios import ACCEPTED, REFUSED
 
 from .conftest import Serve
-from .links import chunked, echo, get, ok, post, turns
+from .links import End, chunked, echo, get, ok, post, turns
 
 Seen = ContextVar("Seen", default="nothing")
 
@@ -272,15 +272,23 @@ async def test_a_client_that_only_connects_gets_nothing(serve: Serve, end_of_lin
     await end.ended()
 
 
-async def test_every_accepted_stream_of_the_parser_is_served_and_every_refused_one_refused(serve: Serve) -> None:
+@pytest.mark.parametrize("size", [1 << 20, 1], ids=["whole", "byte by byte"])
+async def test_every_accepted_stream_of_the_parser_is_served_and_every_refused_one_refused(
+    serve: Serve, size: int
+) -> None:
     async def handler(request: Request) -> Response:
         await request.body()
         return Response(request.method)
 
+    async def send(end: End, data: bytes) -> None:
+        for at in range(0, len(data), size):
+            end.send(data[at : at + size])
+            await turns(1)
+
     host = await serve(handler, half_close_grace=60)
     for scenario in ACCEPTED:
         end = await host.connect()
-        end.send(scenario.data)
+        await send(end, scenario.data)
         end.eof()
         for request in scenario.requests:
             reply = await end.reply(request.method, 1)
@@ -290,7 +298,7 @@ async def test_every_accepted_stream_of_the_parser_is_served_and_every_refused_o
         assert await end.everything() == b"", scenario.name
     for scenario in REFUSED:
         end = await host.connect()
-        end.send(scenario.data + get("/smuggled"))
+        await send(end, scenario.data + get("/smuggled"))
         for _ in scenario.requests:
             assert (await end.reply()).status == 200, scenario.name
         reply = await end.reply()
