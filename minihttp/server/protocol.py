@@ -71,7 +71,7 @@ class HTTPProtocol(Connection):
         elif self._waits_for_room() and self._parser.buffered():
             pass  # what was read before is still answered
         elif self.stage is Stage.HEAD:
-            self._refuse(ProtocolError("the request ends in the middle of its head", section="RFC 9112 8"))
+            self.refuse(ProtocolError("the request ends in the middle of its head", section="RFC 9112 8"))
         else:
             self._close()
         return self.scheme == "http"  # TLS cannot stay half open
@@ -102,7 +102,7 @@ class HTTPProtocol(Connection):
         try:
             head = self._parser.head()
         except ProtocolError as error:
-            self._refuse(error)
+            self.refuse(error)
             return False
         if head is None:
             self._await_head()
@@ -244,7 +244,7 @@ class HTTPProtocol(Connection):
             return False  # a client that was not told to continue may send its body or not: nobody can tell
         return (self._fields.length or 0) <= self.service.limits.unread_body
 
-    def _refuse(self, error: ProtocolError) -> None:
+    def refuse(self, error: ProtocolError) -> None:
         """Answer what cannot be parsed, and listen no more."""
         self._flow.write(encode_refusal(error))
         self._linger()
@@ -257,7 +257,7 @@ class HTTPProtocol(Connection):
         if self._waits_for_room():  # who takes nothing is late for that
             self._alarms.stage(self.service.limits.header_timeout)
         elif self.stage is Stage.HEAD:
-            self._refuse(ProtocolError("the request head came too slowly", 408, "RFC 9110 15.5.9"))
+            self.refuse(ProtocolError("the request head came too slowly", 408, "RFC 9110 15.5.9"))
         else:
             super()._expire_stage()
 

@@ -93,7 +93,7 @@ class Server:
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
         if excess >= 0:
-            protocol._refuse(Overloaded("the server has as many connections as it can serve", 503))
+            protocol.refuse(Overloaded("the server has as many connections as it can serve", 503))
 
     @property
     def service(self) -> Service[HTTPProtocol]:

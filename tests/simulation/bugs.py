@@ -107,7 +107,7 @@ def body_never_too_slow(right: Any, self: Body) -> float:
     return inf
 
 
-@bug(HTTPProtocol, "_refuse")
+@bug(HTTPProtocol, "refuse")
 def goes_on_after_a_refusal(right: Any, self: HTTPProtocol, error: Any) -> None:
     """The connection stays open behind a broken request, and what is sent next may be a smuggled one."""
     self._flow.write(encode_refusal(error))

@@ -219,9 +219,9 @@ class Probe(HTTPProtocol):
         super()._expire(late)
         self.ledger.expiring = None
 
-    def _refuse(self, error: Any) -> None:
+    def refuse(self, error: Any) -> None:
         self.ledger.refuses(error)
-        super()._refuse(error)
+        super().refuse(error)
 
     def _client_left(self) -> None:
         if not self.is_gone:
