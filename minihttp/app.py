@@ -35,8 +35,6 @@ Middleware = Callable[[Request, CallNext], Awaitable[Response]]
 ErrorHandler = Callable[[Request, Any], Awaitable[Any]]
 Lifespan = Callable[["App"], AbstractAsyncContextManager[Any] | AsyncGenerator[Any, None]]
 
-DEFAULT = Policy()
-
 logger = logging.getLogger("minihttp")
 
 
@@ -145,8 +143,7 @@ class App:
             if found is None:
                 return self._missing(request)
             route, request.params = found
-            if route.policy is not DEFAULT:
-                apply(route.policy, request)
+            apply(route.policy, request)
             request.check_length()
             result = route.handler(request, **request.params)
             if route.is_async or isawaitable(result):
