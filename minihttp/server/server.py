@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError, ProtocolError
 from ..options import Options
-from .exchange import serve_request
+from .exchange import encode_refusal, serve_request
 from .protocol import HTTPProtocol
 from .service import Handler, Service, Tracer
 
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 __all__ = ["Server", "ServerStats"]
 
 RESERVE = 64  # descriptors left for files, databases and logs
-TOLD = 16  # connections above the limit, of that reserve, that are told so; more are closed without a word
+TOLD = (
+    16  # connections above the limit, of that reserve, that get the time to read it; more are told and closed at once
+)
 BURST = 8  # connections that asyncio accepts in one turn of the loop, so before the limit can be looked at
 ARRIVAL = 5  # turns of the loop from a connection the system has accepted to the first bytes read from it
 FAREWELL = 3.0  # seconds for cancelled handlers to answer and for clients to read it
@@ -50,6 +52,9 @@ class Overloaded(ProtocolError):
     """More connections than the limit allows."""
 
     retry_after = 1
+
+    def __init__(self) -> None:
+        super().__init__("the server has as many connections as it can serve", 503)
 
 
 class Server:
@@ -87,13 +92,17 @@ class Server:
         service, transport = self.service, writer.transport
         excess = len(service.connections) - self._allowed
         if excess >= TOLD:
-            transport.abort()
+            if transport.get_extra_info("sslcontext") is None:
+                transport.write(encode_refusal(Overloaded()))
+                transport.close()
+            else:
+                transport.abort()  # TLS closes by an exchange, and that would take its time
             return
         protocol = HTTPProtocol(service, writer)
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
         if excess >= 0:
-            protocol.refuse(Overloaded("the server has as many connections as it can serve", 503))
+            protocol.refuse(Overloaded())
 
     @property
     def service(self) -> Service[HTTPProtocol]:
