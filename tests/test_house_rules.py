@@ -38,7 +38,8 @@ PURE = {
 # Everything else waits for an event. Each exception says why it may wait for a clock.
 MAY_SLEEP = {
     "db/database": "back-off before a transaction is tried again",
-    "watch/race": "the demonstration: sleeping is what it shows",
+    "watch/race/blocking": "the demonstration: sleeping is what it shows",
+    "watch/race/loop": "the same",
 }
 
 
