@@ -19,14 +19,14 @@ class Tank:
 
 
 def test_nobody_records() -> None:
-    assert waits.current is None
+    assert waits.current.record is None
     waits.waiting_for("query", "SELECT 1")
-    assert waits.current is None
+    assert waits.current.record is None
 
 
 def test_the_wait_is_labeled(monkeypatch: pytest.MonkeyPatch) -> None:
     step = Step()
-    monkeypatch.setattr(waits, "current", step)
+    monkeypatch.setattr(waits.current, "record", step)
     waits.waiting_for("query", "SELECT 1")
     assert step.why == ("query", "SELECT 1")
     waits.waiting_for("body")

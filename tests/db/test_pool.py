@@ -515,7 +515,7 @@ async def test_a_wait_is_labelled(monkeypatch):
     record = Record()
     async with a_pool(pool_size=1) as pool:
         held = await pool.acquire()
-        monkeypatch.setattr(waits, "current", record)
+        monkeypatch.setattr(waits.current, "record", record)
         task = asyncio.create_task(pool.acquire())
         await turns()
         assert record.why == ("connection", "1/1")

@@ -117,7 +117,7 @@ async def test_the_wait_is_labelled_without_values(monkeypatch):
         why = None
 
     record = Record()
-    monkeypatch.setattr(waits, "current", record)
+    monkeypatch.setattr(waits.current, "record", record)
     session = FakeSession()
     await session.run(Statement("SELECT ?", ("secret",), "SELECT", True))
     assert record.why == ("query", "SELECT ?")
