@@ -40,6 +40,7 @@ MAY_SLEEP = {
     "db/database": "back-off before a transaction is tried again",
     "watch/race/blocking": "the demonstration: sleeping is what it shows",
     "watch/race/loop": "the same",
+    "watch/tour": "the same",
 }
 
 

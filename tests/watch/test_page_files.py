@@ -1,0 +1,57 @@
+"""The files of /_loop: what they refer to exists, and nothing outside is asked."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+from minihttp.watch import tour
+from minihttp.watch.records import KINDS, State
+
+FOLDER = Path(tour.__file__).parent / "page"
+FILES = {file.name: file.read_text() for file in FOLDER.iterdir()}
+NAMESPACE = "http://www.w3.org/2000/svg"  # a name, never fetched
+
+
+def test_no_outside_address_is_reached() -> None:
+    assert set(FILES) == {"index.html", "page.css", "page.js", "picture.js", "look.js", "store.js", "tour.js"}
+    for name, text in FILES.items():
+        rest = text.replace(NAMESPACE, "")
+        assert not re.search(r"""https?:|//[a-z]+\.|@import|(?:src|href)="(?!/_loop)""", rest), name
+        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|\bon\w+=\"", rest), name
+
+
+def test_every_element_that_the_script_asks_for_is_on_the_page() -> None:
+    found: set[str] = set()
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            found.update(value for key, value in attrs if key == "id" and value)
+
+    Reader().feed(FILES["index.html"])
+    asked = set(re.findall(r'\$\("([\w-]+)"\)', FILES["page.js"]))
+    assert len(asked) > 10
+    assert asked <= found
+
+
+def test_every_module_and_file_that_is_referred_to_is_there() -> None:
+    asked = set(re.findall(r'(?:from |import\()"\./([\w.]+)"', "".join(FILES.values())))
+    asked |= set(re.findall(r'"/_loop/([\w]+\.(?:js|css))"', FILES["index.html"]))
+    assert asked == set(FILES) - {"index.html"}
+
+
+def test_each_kind_of_wait_has_its_look_and_each_state_its_words() -> None:
+    looks = re.findall(r"^  (\w+): \[", FILES["look.js"].partition("export const KINDS")[2].partition("};")[0], re.M)
+    assert looks == list(dict.fromkeys(looks))
+    assert set(looks) == set(KINDS)
+    words = FILES["picture.js"].partition("function tipOf(")[2]
+    assert set(re.findall(r"^    (\w+): `", words, re.M)) == {state.value for state in State}
+
+
+def test_the_tour_asks_for_what_there_is() -> None:
+    asked = set(re.findall(r'\["(\w+)", \d+\]', FILES["tour.js"])) | set(
+        re.findall(r'ask\("(\w+)"\)', FILES["tour.js"])
+    )
+    assert asked == set(tour.Tour().names)
+    assert f'"{tour.HEADER}"' in FILES["tour.js"]
