@@ -20,7 +20,12 @@ CLOSE_TIMEOUT = 2.0  # seconds for one polite goodbye
 
 
 class Connection(Protocol):
-    """What the pool asks of a connection. The properties cost no I/O."""
+    """What the pool asks of a connection. The properties cost no I/O.
+
+    `origin` names the server that it goes to, where there may be several.
+    """
+
+    origin: str
 
     @property
     def is_open(self) -> bool:
@@ -76,6 +81,10 @@ class Slot(Generic[C]):
         self.since = now
         self.holder: asyncio.Task[Any] | None = None
 
+    def is_good(self, now: float) -> bool:
+        """Whether the next task may have it, as far as this side knows."""
+        return self.connection.is_open and now < self.expires
+
 
 class Idle(Generic[C]):
     """The idle connections, last in, first out. Beyond `least`, those nobody took for `limit` seconds are dropped."""
@@ -101,7 +110,7 @@ class Idle(Generic[C]):
         """The connection that was given back last; dropped on the way: those that are closed or too old."""
         while self._slots:
             slot = self._slots.pop()
-            if slot.connection.is_open and self._loop.time() < slot.expires:
+            if slot.is_good(self._loop.time()):
                 return slot
             self._drop(slot)
         return None

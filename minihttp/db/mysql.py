@@ -22,6 +22,7 @@ from asyncmy.cursors import Cursor, SSCursor
 
 from . import mysql_errors
 from .errors import DatabaseError, QueryError, Unavailable
+from .hosts import Address, Hosts
 from .session import Answer, Isolation, Session, Statement, Stream
 from .url import DatabaseURL, Engine
 
@@ -67,40 +68,56 @@ class Driver(Connection):
 
 
 class MySQLConnector:
-    """Makes sessions on the first of the URL's hosts that lets us in."""
+    """Makes sessions: with several hosts in the URL, on the first that answers and can write."""
 
     def __init__(self, url: DatabaseURL) -> None:
         self._url = url
+        self._hosts = Hosts(url.hosts)
+        self._share = url.options.connect_timeout / len(url.hosts)  # else a silent host would use up the others' time
         self._tls = tls_context(url) if url.options.tls else None
         self._side = asyncio.Semaphore(SIDE_CONNECTIONS)
-        options = url.options
-        hosts = options.socket or ", ".join(f"{host}:{port}" for host, port in url.hosts)
-        self.where = f"the MySQL server at {hosts}"
+        self.where = self._named(", ".join(map(host_and_port, url.hosts)))
 
     async def connect(self) -> MySQLSession:
         """A session, set up. Raises Unavailable with one sentence for the operator."""
-        last: Unavailable | None = None
-        for address in self._url.hosts:
+        loop = asyncio.get_running_loop()
+        refusals: list[Unavailable] = []
+        for address in self._hosts.in_order(loop.time()):
             try:
-                return await self._open(address)
+                async with asyncio.timeout(self._share):
+                    session = await self._open(address)
+            except TimeoutError:
+                reason = f"{self._named(host_and_port(address))} did not answer within {self._share:g} s"
+                refusals.append(Unavailable(f"{reason} (connect_timeout, shared by the hosts)"))
             except Unavailable as error:
-                last = error
-        raise last or Unavailable(f"{self.where}: the URL names no host")
+                if error.code in mysql_errors.FULL:
+                    raise  # the next host would get all of this one's clients, and be full too
+                refusals.append(error)
+            else:
+                self._hosts.works(address)
+                return session
+            self._hosts.failed(address, loop.time())
+        raise Unavailable("; ".join(map(str, refusals)), code=refusals[-1].code) from refusals[-1]
 
-    async def _open(self, address: tuple[str, int]) -> MySQLSession:
+    async def _open(self, address: Address) -> MySQLSession:
         driver = self._driver(address)
         try:
             await driver.connect()
             await driver.query(SET_UP)
+            if len(self._url.hosts) > 1 and (reason := await why_not_to_write(driver)):
+                raise Unavailable(f"{self._named(host_and_port(address))} {reason}")
             return MySQLSession(driver, self, address, await identity(driver), self._url.options.statement_cache)
         except driver_errors.Error as error:
             driver.close()
-            raise self._refused(error) from error
+            raise self._refused(error, address) from error
         except BaseException:
             driver.close()
             raise
 
-    def _driver(self, address: tuple[str, int]) -> Any:
+    def _named(self, hosts: str) -> str:
+        return f"the MySQL server at {self._url.options.socket or hosts}"
+
+    def _driver(self, address: Address) -> Any:
         url = self._url
         return Driver(
             host=address[0],
@@ -118,12 +135,13 @@ class MySQLConnector:
             ssl=self._tls,
         )
 
-    def _refused(self, error: driver_errors.Error) -> Unavailable:
+    def _refused(self, error: driver_errors.Error, address: Address) -> Unavailable:
         code, text = code_and_text(error)
         cause = error.__cause__
         if isinstance(cause, OSError):
             text = cause.strerror or str(cause)
-        return mysql_errors.refused(code, text, self.where, self._url.user, self._url.name)
+        where = self._named(host_and_port(address))
+        return mysql_errors.refused(code, text, where, self._url.user, self._url.name)
 
     async def stop_query(self, session: MySQLSession) -> None:
         """End what an abandoned session still runs on the server; it would go on there, and hold its locks.
@@ -148,11 +166,12 @@ class MySQLSession(Session):
     engine: Engine = "mysql"
 
     def __init__(
-        self, driver: Any, connector: MySQLConnector, address: tuple[str, int], identity: tuple[str, int, int],
+        self, driver: Any, connector: MySQLConnector, address: Address, identity: tuple[str, int, int],
         statement_cache: int,
     ) -> None:  # fmt: skip
         super().__init__()
         self.address = address
+        self.origin = host_and_port(address)
         self.identity = identity
         self._driver = driver  # typed as Any: its stubs leave most of it untyped
         self._connector = connector
@@ -327,12 +346,32 @@ def code_and_text(error: driver_errors.Error) -> tuple[int, str]:
     return 0, str(error)
 
 
+async def rows_of(driver: Any, text: str) -> Sequence[Sequence[Any]]:
+    cursor = driver.cursor(QuietCursor)
+    await cursor.execute(text)
+    rows: Sequence[Sequence[Any]] = await cursor.fetchall()
+    return rows
+
+
 async def identity(driver: Any) -> tuple[str, int, int]:
     """Which server this is, and the number it gave to the connection."""
-    cursor = driver.cursor(QuietCursor)
-    await cursor.execute("SELECT @@hostname, @@port, CONNECTION_ID()")
-    host, port, number = await cursor.fetchone()
+    [(host, port, number)] = await rows_of(driver, "SELECT @@hostname, @@port, CONNECTION_ID()")
     return str(host), int(port), int(number)
+
+
+async def why_not_to_write(driver: Any) -> str:
+    """What keeps this server from taking a change, or "". SHOW works everywhere, also on a node without quorum."""
+    # super_read_only implies read_only; a server outside of any cluster has wsrep_on OFF, or no such variable.
+    set_to = await rows_of(driver, "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('read_only', 'wsrep_on')")
+    ready = await rows_of(driver, "SHOW GLOBAL STATUS LIKE 'wsrep_ready'")
+    if ("wsrep_on", "ON") in set_to and ("wsrep_ready", "OFF") in ready:
+        return "is a node of a cluster and not ready: it has no quorum, or is still joining"
+    writable = ("read_only", "OFF") in set_to or not any(name == "read_only" for name, _ in set_to)
+    return "" if writable else "is read-only"
+
+
+def host_and_port(address: Address) -> str:
+    return f"{address[0]}:{address[1]}"
 
 
 def tls_context(url: DatabaseURL) -> ssl.SSLContext:

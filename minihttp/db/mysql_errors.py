@@ -22,7 +22,7 @@ from .errors import (
     Unavailable,
 )
 
-__all__ = ["is_lost", "refused", "translate"]
+__all__ = ["FULL", "is_lost", "refused", "translate"]
 
 KINDS = {
     1062: "unique", 1586: "unique", 1169: "unique", 1761: "unique", 1762: "unique",
@@ -42,6 +42,7 @@ NOT_NOW = frozenset({1040, 1041, 1047, 1203, 1226, 1290, 1317, 1836, 3100})
 FATAL = frozenset({
     1042, 1047, 1053, 1079, 1080, 1152, 1153, 1158, 1159, 1160, 1161, 1184, 1290, 1836, 1927, 3169, 4031,
 })  # fmt: skip
+FULL = frozenset({1040, 1203, 1226})  # as many connections as the server, or the account, may have
 DENIED = frozenset({1044, 1045, 1130, 1251, 1698, 1862, 3118, 4151})
 NOT_SENT = 2006  # the driver found the connection closed before it wrote the statement
 
@@ -115,7 +116,7 @@ def refused(code: int, text: str, where: str, user: str, name: str) -> Unavailab
         reason = f"{where} refuses user {user!r}: check user, password and rights on database {name!r}"
     elif code == 1049:
         reason = f"{where} has no database {name!r}: create it, or correct the name in the URL"
-    elif code in (1040, 1203, 1226):
+    elif code in FULL:
         reason = f"{where} has too many connections: lower pool_size or raise the server's max_connections"
     elif code < 1000 or 2000 <= code < 3000:
         reason = f"cannot reach {where}: {text}"

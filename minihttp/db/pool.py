@@ -68,6 +68,7 @@ class Pool(Generic[C]):
         self._connector = connector
         self._options = options
         self._state = State.OPEN
+        self._origin: str | None = None
         self._idle: Idle[C] = Idle(options.idle_timeout, options.min_idle, self._close)
         self._used: dict[C, Slot[C]] = {}
         self._waiters: Waiters[Slot[C]] = Waiters()
@@ -89,9 +90,8 @@ class Pool(Generic[C]):
     def gauge(self) -> Mapping[str, int | float | str]:
         """How full the pool is, for whoever draws it."""
         stats = self.stats
-        here = {"kind": "pool", "name": self._connector.where}
-        full = {"limit": self._options.pool_size, "used": stats.used, "idle": stats.idle, "waiters": stats.waiters}
-        return {**here, **full}
+        now = {"used": stats.used, "idle": stats.idle, "waiters": stats.waiters}
+        return {"kind": "pool", "name": self._connector.where, "limit": self._options.pool_size, **now}
 
     async def acquire(self) -> C:
         """A connection for this task alone, until `release`.
@@ -112,7 +112,7 @@ class Pool(Generic[C]):
     def release(self, connection: C, *, lost: bool = False) -> None:
         """Give a connection back. One that is closed is replaced, one that is not clean restored first.
 
-        `lost=True` says that the server broke it off: then the idle ones are closed too, since they went to the same.
+        `lost=True` says that the server broke it off: then the others are closed too, since they go to the same.
         Raises UsageError for a connection that is not out.
         """
         slot = self._used.get(connection)
@@ -121,9 +121,9 @@ class Pool(Generic[C]):
                 raise UsageError("this connection was given back already, or belongs to another pool")
             return  # `close` ran out of patience and closed it
         slot.holder = None
-        if lost:
-            self._idle.clear()
-        if not connection.is_open or self._loop.time() >= slot.expires:
+        if lost and connection.origin == self._origin:
+            self._retire()
+        if not slot.is_good(self._loop.time()):
             self._discard(slot)
         elif connection.is_clean:
             self._offer(slot)
@@ -151,14 +151,16 @@ class Pool(Generic[C]):
         for task in self._connecting:
             task.cancel()
         self._idle.clear()
+        grace = self._options.close_grace if grace is None else grace
         try:
-            await self._wait_for_used(self._options.close_grace if grace is None else grace)
+            if self._used and grace > 0:
+                self._all_returned = self._loop.create_future()
+                await asyncio.wait([self._all_returned], timeout=grace)
         finally:
             for slot in list(self._used.values()):
                 self._discard(slot)
             self._state = State.CLOSED
-        pending = self._connecting | self._background
-        if pending:
+        if pending := self._connecting | self._background:
             await asyncio.wait(pending, timeout=2 * CLOSE_TIMEOUT)
 
     def _take_idle(self) -> Slot[C] | None:
@@ -190,6 +192,12 @@ class Pool(Generic[C]):
         if self._all_returned is not None and not self._used and not self._all_returned.done():
             self._all_returned.set_result(None)
 
+    def _retire(self) -> None:
+        """Have no more of the connections there are: idle ones go now, used ones when they come back."""
+        self._idle.clear()
+        for slot in self._used.values():
+            slot.expires = self._loop.time()
+
     def _close(self, slot: Slot[C]) -> None:
         self._run(close_quietly(slot.connection))
 
@@ -202,7 +210,8 @@ class Pool(Generic[C]):
         if self._loop.time() < self._outage.retry_at:
             if not self._used and not self._connecting:
                 self._waiters.fail(lambda: self._outage.error(self._loop.time()))
-            self._arm_retry()
+            if self._retry_timer is None:
+                self._retry_timer = self._loop.call_at(self._outage.retry_at, self._retry)
             return
         at_once = 1 if self._outage.failures else PARALLEL_CONNECTS  # after a failure, one asks whether it is back
         for _ in range(min(needed, self._options.pool_size - size, at_once - len(self._connecting))):
@@ -214,14 +223,8 @@ class Pool(Generic[C]):
         if not waiter.done():
             self._waiters.remove(waiter)
             self._timeouts += 1
-            limit = self._options.acquire_timeout
-            state = f"{len(self._used)} of {self._options.pool_size} are in use, {len(self._connecting)} are being made"
             held = longest_held(self._used.values(), self._loop.time())
-            waiter.set_exception(Timeout(f"no database connection became free within {limit:g} s: {state}{held}"))
-
-    def _arm_retry(self) -> None:
-        if self._retry_timer is None:
-            self._retry_timer = self._loop.call_at(self._outage.retry_at, self._retry)
+            waiter.set_exception(timed_out(self._options, len(self._used), len(self._connecting), held))
 
     def _retry(self) -> None:
         self._retry_timer = None
@@ -280,6 +283,9 @@ class Pool(Generic[C]):
         if connection is not None:
             self._connects += 1
             self._outage.over()
+            if connection.origin != self._origin:
+                self._retire()  # all go to one server, so that what was written is read
+                self._origin = connection.origin
             self._offer(Slot(connection, now, self._options.max_age))
         elif error is not None:
             self._errors += 1
@@ -292,15 +298,10 @@ class Pool(Generic[C]):
             restored = await in_time(slot.connection.restore())
         finally:
             if slot.connection in self._used:  # else the pool was closed meanwhile
-                if restored and slot.connection.is_open and slot.connection.is_clean:
+                if restored and slot.connection.is_clean and slot.is_good(self._loop.time()):
                     self._offer(slot)
                 else:
                     self._discard(slot)
-
-    async def _wait_for_used(self, grace: float) -> None:
-        if self._used and grace > 0:
-            self._all_returned = self._loop.create_future()
-            await asyncio.wait([self._all_returned], timeout=grace)
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
@@ -314,6 +315,11 @@ async def in_time(answer: Awaitable[bool]) -> bool:
         async with asyncio.timeout(TEST_TIMEOUT):
             return await answer
     return False
+
+
+def timed_out(options: PoolOptions, used: int, connecting: int, held: str) -> Timeout:
+    state = f"{used} of {options.pool_size} are in use, {connecting} are being made{held}"
+    return Timeout(f"no database connection became free within {options.acquire_timeout:g} s: {state}")
 
 
 def longest_held(slots: Iterable[Slot[C]], now: float) -> str:

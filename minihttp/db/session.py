@@ -60,6 +60,7 @@ class Session(ABC):
     """A connection that runs statements: the pool's `Connection`, and the methods that use it."""
 
     engine: Engine
+    origin = ""
 
     def __init__(self) -> None:
         self.was_lost = False

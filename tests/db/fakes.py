@@ -13,6 +13,7 @@ class FakeConnection:
 
     def __init__(self, number: int) -> None:
         self.number = number
+        self.origin = ""
         self.is_open = True
         self.is_clean = True
         self.answers = True
@@ -56,6 +57,7 @@ class FakeConnector:
         self.made: list[FakeConnection] = []
         self.error: Exception | None = None
         self.gate: asyncio.Event | None = None
+        self.origin = ""
         self.running = 0
         self.most_running = 0
         self.attempts = 0
@@ -74,5 +76,6 @@ class FakeConnector:
         finally:
             self.running -= 1
         connection = FakeConnection(len(self.made) + 1)
+        connection.origin = self.origin
         self.made.append(connection)
         return connection

@@ -299,6 +299,40 @@ async def test_a_connection_broken_by_the_server_takes_the_idle_ones_with_it():
         assert [each.closed for each in connections] == [1, 1, 1]
 
 
+async def test_a_connection_broken_by_the_server_retires_those_in_use_when_they_come_back():
+    async with a_pool(check_idle=1000) as pool:
+        broken, used, dirty = [await pool.acquire() for _ in range(3)]
+        dirty.is_clean = False
+        dirty.hold = asyncio.Event()
+        pool.release(dirty)
+        pool.release(broken, lost=True)
+        dirty.hold.set()
+        await turns()
+        assert used.is_open  # its task may finish
+        pool.release(used)
+        assert [broken.is_open, used.is_open, dirty.is_open, pool.stats.size] == [False, False, False, 0]
+
+
+async def test_connections_go_to_one_server_at_a_time():
+    connector = FakeConnector()
+    connector.origin = "first"
+    async with a_pool(connector) as pool:
+        used, idle = await pool.acquire(), await pool.acquire()
+        other = await pool.acquire()
+        pool.release(idle)
+        connector.origin = "second"
+        other.is_open = False
+        pool.release(other)
+        assert await pool.acquire() is idle  # the first server is as good as before
+        moved = await pool.acquire()
+        assert (moved.origin, pool.stats.used) == ("second", 3)
+        pool.release(idle)
+        pool.release(moved)
+        assert (idle.is_open, used.is_open, moved.is_open) == (False, True, True)
+        pool.release(used, lost=True)  # what the first server does is nothing to the second
+        assert (pool.stats.idle, await pool.acquire()) == (1, moved)
+
+
 async def test_giving_back_twice_is_an_error():
     async with a_pool() as pool:
         connection = await pool.acquire()
