@@ -58,13 +58,15 @@ def with_missing_dependencies(packages: Sequence[str], options: Sequence[str], w
     return sorted({*packages, *(name for name in missing if not name.startswith(NEVER))})
 
 
-def download(packages: Sequence[str], options: Sequence[str], work: Path) -> None:
-    names = with_missing_dependencies(packages, options, work)
+def download(packages: Sequence[str], bare: Sequence[str], options: Sequence[str], work: Path) -> None:
+    names = [*with_missing_dependencies(packages, options, work), *bare]
     run(["apt-get", *options, "-oAPT::Sandbox::User=root", "-qq", "download", *names], cwd=work)
 
 
-def fetch(packages: Sequence[str], into: Path) -> Path:
+def fetch(packages: Sequence[str], into: Path, *, bare: Sequence[str] = ()) -> Path:
     """Unpack `packages` and what they miss into the folder `into`, unless it is there already; returns `into`.
+
+    `bare` are packages of which a file or two is wanted, without what they need.
 
     Example: `fetch(["wrk"], Path(".cache/wrk")) / "usr/bin/wrk"`. Raises CannotFetch.
     """
@@ -76,9 +78,9 @@ def fetch(packages: Sequence[str], into: Path) -> Path:
     with tempfile.TemporaryDirectory(prefix=f"{into.name}-", dir=into.parent) as folder:
         work = Path(folder).resolve()
         try:
-            download(packages, (), work)
+            download(packages, bare, (), work)
         except CannotFetch:  # the machine's lists are empty, or older than what the mirror still holds
-            download(packages, own_lists(work), work)
+            download(packages, bare, own_lists(work), work)
         root = work / "root"
         for archive in sorted(work.glob("*.deb")):
             run(["dpkg", "-x", str(archive), str(root)], cwd=work)
