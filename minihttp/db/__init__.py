@@ -20,11 +20,13 @@ from .errors import (
     NotFound,
     OutcomeUnknown,
     QueryError,
+    StaleVersion,
     Timeout,
     Unavailable,
     UsageError,
 )
 from .executor import Executor, Result
+from .mapping import UnsignedBigInt
 from .pool import PoolStats
 from .repository import Repository
 from .rows import Row
@@ -48,8 +50,10 @@ __all__ = [
     "Repository",
     "Result",
     "Row",
+    "StaleVersion",
     "Timeout",
     "Transaction",
     "Unavailable",
+    "UnsignedBigInt",
     "UsageError",
 ]

@@ -20,6 +20,7 @@ __all__ = [
     "NotFound",
     "OutcomeUnknown",
     "QueryError",
+    "StaleVersion",
     "Timeout",
     "Unavailable",
     "UsageError",
@@ -97,6 +98,20 @@ class IntegrityError(DatabaseError):
         super().__init__(message, code=code)
         self.kind = kind
         self.constraint = constraint
+
+
+class StaleVersion(DatabaseError):
+    """The row was changed by somebody else since it was read, and is as they left it: answered with 409.
+
+    `db.retry` does not run it again: the same old version would fail again. Read the row, decide anew, and save.
+    """
+
+    http_status = 409
+
+    @property
+    def detail(self) -> str:
+        """What the client may read."""
+        return str(self)
 
 
 class Conflict(DatabaseError):

@@ -19,7 +19,7 @@ from .session import Answer, Session, Statement, Stream
 from .sql import compile_sql
 from .url import Engine
 
-__all__ = ["Executor", "Queries", "Result", "RowStream"]
+__all__ = ["Executor", "Params", "Queries", "Result", "RowStream"]
 
 Params = Mapping[str, Any] | None
 T = TypeVar("T")

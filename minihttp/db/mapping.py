@@ -25,14 +25,29 @@ from uuid import UUID
 from .errors import DataError, QueryError, UsageError
 from .rows import Row, row_values
 
-__all__ = ["Field", "Mapper"]
+__all__ = ["Field", "Mapper", "UnsignedBigInt"]
 
 T = TypeVar("T")
+
+UnsignedBigInt = typing.Annotated[int, "BIGINT UNSIGNED"]
+"""The annotation of a field from 0 to 2**64 - 1, on MySQL alone: SQLite's integers end at 2**63 - 1."""
 
 Convert = Callable[[Any], Any]
 
 
 def _same(value: Any) -> Any:
+    return value
+
+
+def _signed(value: int) -> int:
+    if not -(2**63) <= value < 2**63:
+        raise ValueError("is an integer beyond 64 bits; on MySQL, UnsignedBigInt goes up to 2**64 - 1")
+    return value
+
+
+def _unsigned(value: int) -> int:
+    if not 0 <= value < 2**64:
+        raise ValueError("is not from 0 to 2**64 - 1")
     return value
 
 
@@ -78,7 +93,11 @@ def _from_json(value: Any) -> str:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class FieldType:
-    """How one Python type stands in a column. `accepts` are the types of values, `refuses` exceptions from them."""
+    """How one Python type stands in a column. `accepts` are the types of values, `refuses` exceptions from them.
+
+    `sqlite` is what SQLite must not mistake its values for: "number" or "text", "" where it cannot, None where it has
+    no such type at all.
+    """
 
     label: str
     accepts: tuple[type, ...]
@@ -86,15 +105,17 @@ class FieldType:
     encode: Convert = _same
     decode: Convert = _same
     comparable: bool = True
+    sqlite: str | None = ""
 
 
 FIELD_TYPES: dict[Any, FieldType] = {
     # True and False are integers to Python: as an age they are a mistake.
-    int: FieldType("int", (int,), (bool,)),
-    float: FieldType("float", (float, int), (bool,), encode=float, decode=float),
-    Decimal: FieldType("Decimal", (Decimal, int), (bool,), encode=Decimal, decode=_to_decimal),
-    bool: FieldType("bool", (bool,), decode=_to_bool),
-    str: FieldType("str", (str,)),
+    int: FieldType("int", (int,), (bool,), encode=_signed, sqlite="number"),
+    UnsignedBigInt: FieldType("int", (int,), (bool,), encode=_unsigned, sqlite=None),
+    float: FieldType("float", (float, int), (bool,), encode=float, decode=float, sqlite="number"),
+    Decimal: FieldType("Decimal", (Decimal, int), (bool,), encode=Decimal, decode=_to_decimal, sqlite="text"),
+    bool: FieldType("bool", (bool,), decode=_to_bool, sqlite="number"),
+    str: FieldType("str", (str,), sqlite="text"),
     bytes: FieldType("bytes", (bytes, bytearray, memoryview), encode=bytes),
     date: FieldType("date", (date,), (datetime,), decode=_to_date),
     datetime: FieldType("datetime", (datetime,), decode=_to_datetime),
@@ -116,13 +137,16 @@ def _enum_type(kind: type[Enum]) -> FieldType:
         except ValueError:
             raise ValueError(f"is none of {', '.join(repr(each.value) for each in kind)}") from None
 
-    return FieldType(kind.__name__, (kind, *values), (bool,), encode=member, decode=member)
+    sqlite = "text" if values == {str} else "number"
+    return FieldType(kind.__name__, (kind, *values), (bool,), encode=member, decode=member, sqlite=sqlite)
 
 
 def _field_type(hint: Any) -> FieldType:
     """The entry for an annotation. Raises UsageError with the reason for one that has no column."""
     origin = typing.get_origin(hint)
     arguments = typing.get_args(hint)
+    if hint == UnsignedBigInt:
+        return FIELD_TYPES[UnsignedBigInt]
     if origin is typing.Annotated:
         return _field_type(arguments[0])
     if origin in (typing.Union, types.UnionType):
@@ -156,13 +180,17 @@ class Field:
         """The value as a parameter: None stays, JSON becomes text. Raises DataError that names the field."""
         if value is None:
             return None
+        self.check(value)
+        try:
+            return self.type.encode(value)
+        except (ValueError, OverflowError) as error:
+            raise DataError(f"field {self.name!r} {error}") from None
+
+    def check(self, value: Any) -> None:
+        """Whether a value has the field's type, whatever its limits. Raises DataError that names the field."""
         kind = self.type
         if not isinstance(value, kind.accepts) or isinstance(value, kind.refuses):
             raise DataError(f"field {self.name!r} takes {kind.label}, not {type(value).__name__}")
-        try:
-            return kind.encode(value)
-        except (ValueError, OverflowError) as error:
-            raise DataError(f"field {self.name!r} {error}") from None
 
 
 class Mapper(Generic[T]):
@@ -215,16 +243,28 @@ class Mapper(Generic[T]):
         """
         return [self._make(row_values(row)) for row in rows]
 
+    def pick(self, rows: Sequence[Row]) -> list[T]:
+        """One object per row of any SQL; its columns stand in any order, and those that are no fields are left out.
+
+        Raises QueryError for a field without a column, and as `load` does.
+        """
+        missing = [name for name in self.names if rows and name not in rows[0]]
+        if missing:
+            raise QueryError(
+                f"{self.model.__name__} needs a column {missing[0]!r}; the result has {', '.join(rows[0])}"
+            )
+        return [self._make([row[name] for name in self.names]) for row in rows]
+
     def has_key(self, record: T) -> bool:
         """Whether the object brings its own id; None, and 0 for an integer, leave it to the database."""
         value = getattr(record, self.key)
         return value is not None and not (value == 0 and isinstance(value, int))
 
-    def with_key(self, record: T, value: Any) -> T:
-        """The object with its id: the same one, or a copy where the dataclass is frozen."""
+    def with_field(self, record: T, name: str, value: Any) -> T:
+        """The object with another value of this field: the same one, or a copy where the dataclass is frozen."""
         if type(record).__dataclass_params__.frozen:  # type: ignore[attr-defined]  # every dataclass has it, no stub
             record = copy.copy(record)
-        object.__setattr__(record, self.key, value)
+        object.__setattr__(record, name, value)
         return record
 
     def _make(self, values: Sequence[Any]) -> T:

@@ -1,7 +1,8 @@
 """Objects of a dataclass in a table: found, counted, added, changed and deleted without writing SQL.
 
-Owns: `Repository`, what each of its methods promises, and the sizes of batches.
-Must not know: drivers and connections, the text of its statements (`statements`), the types of columns (`mapping`).
+Owns: `Repository`, and what each of its methods promises.
+Must not know: drivers and connections, the text of its statements (`statements`), the types of columns (`mapping`), how
+many rows go at once (`batches`).
 Invariant: the same call has the same outcome on MySQL and SQLite. Trade-off: one table, and conditions joined by AND;
 anything further is SQL, said aloud through `db.all`.
 """
@@ -9,22 +10,19 @@ anything further is SQL, said aloud through `db.all`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import groupby
 from typing import Any, Generic, TypeVar
 
-from .errors import DataError, IntegrityError, NotFound, QueryError
-from .executor import Executor
+from .batches import add_batch, cut
+from .errors import DataError, IntegrityError, NotFound, QueryError, StaleVersion, UsageError
+from .executor import Executor, Params
 from .mapping import Mapper
 from .statements import SECOND_ROW, WITHOUT_LIMIT, Statements
+from .tables import TableCheck
 from .values import MYSQL_TYPES, SQLITE_TYPES, to_driver
 
 __all__ = ["Repository"]
 
 T = TypeVar("T")
-
-MAX_VARIABLES = 32_766  # SQLite's limit for one statement; MySQL's is 65,535
-BATCH_ROWS = 256  # beyond this a longer statement saves nothing
-BATCH_BYTES = 1 << 20  # far below every server's max_allowed_packet
 
 
 class Repository(Generic[T]):
@@ -38,12 +36,27 @@ class Repository(Generic[T]):
     A value must be of its field's type: DataError otherwise, before the database is asked. A Decimal on SQLite is
     compared by its first 15 digits; an aware datetime is stored, and read back, as UTC without a zone.
 
-    Raises UsageError for a class that cannot be a row, or a table name that is not plain.
+    With `version="version"`, an int field that counts the changes of its row, nobody overwrites what somebody else has
+    written since: `save` and `update` then want the version that was read, and raise StaleVersion (409).
+
+    The first use asks the database for the table's columns, once. It raises UsageError that names each field without a
+    column, and each column without a field unless it has a DEFAULT or the like; with `partial=True` the class may lack
+    any. Raises UsageError at once for a class that cannot be a row, or a table name that is not plain.
     """
 
-    def __init__(self, model: type[T], *, table: str, db: Executor, key: str = "id") -> None:
+    def __init__(
+        self,
+        model: type[T],
+        *,
+        table: str,
+        db: Executor,
+        key: str = "id",
+        version: str | None = None,
+        partial: bool = False,
+    ) -> None:
         self._mapper = Mapper(model, key)
-        self._statements = Statements(self._mapper, table, db.engine)
+        self._statements = Statements(self._mapper, table, db.engine, version)
+        self._check = TableCheck(self._mapper, table, partial)
         self._db = db
 
     def __repr__(self) -> str:
@@ -52,16 +65,14 @@ class Repository(Generic[T]):
     def on(self, tx: Executor) -> Repository[T]:
         """The same repository bound to a transaction: `await users.on(tx).add(user)`."""
         bound: Repository[T] = object.__new__(type(self))
-        bound._mapper = self._mapper
-        bound._statements = self._statements
-        bound._db = tx
+        bound.__dict__ = {**self.__dict__, "_db": tx}
         return bound
 
     # --- reading ---------------------------------------------------------------------------------------------------
 
     async def get(self, id: Any, /) -> T:
         """The object with this id: `await users.get(7)`. Raises NotFound."""
-        rows = await self._db.all(self._statements.get, {"id": self._id(id)})
+        rows = await (await self._ready()).all(self._statements.get, {"id": self._id(id)})
         if not rows:
             raise self._missing()
         return self._mapper.load(rows)[0]
@@ -72,30 +83,47 @@ class Repository(Generic[T]):
         order_by: str | Sequence[str] | None = None,
         limit: int | None = None,
         offset: int = 0,
+        after: T | Any = None,
         **filters: Any,
     ) -> list[T]:
         """The objects that pass all filters: `await users.find(city="北京", order_by="-age", limit=20)`.
 
-        `order_by` is a field name or a tuple of them, descending with a leading `-`; equal rows are sorted by id, so
-        that pages do not overlap. Raises QueryError for an unknown field, and a negative limit or offset.
+        `order_by` is a field name or a tuple of them, descending with a leading `-`; equal rows are sorted by id in the
+        last direction, so that pages do not overlap. `after=page[-1]` finds the page behind that object: however deep,
+        as fast as the first, and nothing is missed or repeated when rows come and go between. Where the object is not
+        at hand, a tuple of its values of `order_by` and id does.
+
+        Raises QueryError for an unknown field, a negative limit or offset, and an `after` that does not fit the order.
         """
         where, params = self._statements.filters(filters)
         order = self._statements.order(order_by)
+        db = await self._ready()
+        forms: tuple[str, ...] = ()
+        if after is not None:
+            forms, last = self._statements.after(order, after, self._check.never_null)
+            params |= last
         paged = limit is not None or offset != 0
         if paged:
             params["limit"] = _whole("limit", WITHOUT_LIMIT if limit is None else limit)
             params["offset"] = _whole("offset", offset)
-        return self._mapper.load(await self._db.all(self._statements.select(where, order, paged), params))
+        return self._mapper.load(await db.all(self._statements.select(where, order, paged, forms), params))
+
+    async def all(self, sql: str, params: Params = None, /, **named: Any) -> list[T]:
+        """The objects that SQL of your own finds, such as joins: `await users.all("SELECT user.* FROM ...", age=30)`.
+
+        The result needs a column for each field, in any order, and may have more. Raises QueryError for a missing one.
+        """
+        return self._mapper.pick(await self._db.all(sql, params, **named))
 
     async def count(self, **filters: Any) -> int:
         """How many rows pass all filters: `await users.count(age__gte=18)`."""
         where, params = self._statements.filters(filters)
-        return int(await self._db.scalar(self._statements.count(where), params))
+        return int(await (await self._ready()).scalar(self._statements.count(where), params))
 
     async def exists(self, **filters: Any) -> bool:
         """Whether any row passes all filters: `await users.exists(name="Ann")`."""
         where, params = self._statements.filters(filters)
-        return bool(await self._db.scalar(self._statements.exists(where), params))
+        return bool(await (await self._ready()).scalar(self._statements.exists(where), params))
 
     # --- writing ---------------------------------------------------------------------------------------------------
 
@@ -108,51 +136,62 @@ class Repository(Generic[T]):
 
     async def add_many(self, records: Iterable[T]) -> list[T]:
         """Insert all objects or none, in batches and one transaction; returns them with their ids, in order."""
-        batches = self._batches(records)
+        has_key, key = self._mapper.has_key, self._mapper.key
+        batches = cut([(each, self._values(each), has_key(each)) for each in records], len(self._mapper.names))
+        db = await self._ready()
         if len(batches) == 1:  # one statement is a transaction by itself
-            ids = [await self._add_batch(self._db, batches[0])]
+            ids = [await add_batch(db, self._statements, batches[0])]
         elif batches:
-            async with self._db.transaction() as tx:
-                ids = [await self._add_batch(tx, batch) for batch in batches]
+            async with db.transaction() as tx:
+                ids = [await add_batch(tx, self._statements, batch) for batch in batches]
         else:
             ids = []
         # Only now: objects of a transaction that failed keep no ids of rows that are not there.
         return [
-            record if self._mapper.has_key(record) else self._mapper.with_key(record, id)
+            record if brings_id else self._mapper.with_field(record, key, id)
             for batch, batch_ids in zip(batches, ids, strict=True)
-            for (record, _), id in zip(batch, batch_ids, strict=True)
+            for (record, _, brings_id), id in zip(batch, batch_ids, strict=True)
         ]
 
     async def update(self, id: Any, /, **changes: Any) -> None:
         """Change the named fields of one row: `await users.update(7, age=30)`.
 
-        Values that are there already are fine. Raises NotFound for a missing id, QueryError for an unknown field and
-        for the id itself.
+        Values that are there already are fine. With a version, `version=3` names the one that was read, and the row
+        gets the next. Raises NotFound for a missing id, StaleVersion, QueryError for an unknown field and for the id.
         """
-        fields = [self._mapper.field(name) for name in changes]
         if self._mapper.key in changes:
             raise QueryError(f"{self._mapper.key!r} identifies the row and cannot be changed")
-        params = {f"p{place}": field.encode(changes[field.name]) for place, field in enumerate(fields)}
-        key = self._id(id)
-        if changes:
-            result = await self._db.execute(self._statements.update(tuple(changes)), {**params, "id": key})
-            if result.rowcount:
-                return
-        # MySQL may count a row as changed only where a value differs.
-        if not await self.exists(**{self._mapper.key: key}):
-            raise self._missing()
+        await self._change(id, {name: self._mapper.field(name).encode(value) for name, value in changes.items()})
 
-    async def delete(self, id: Any, /) -> None:
-        """Delete one row. Raises NotFound."""
-        result = await self._db.execute(self._statements.delete, {"id": self._id(id)})
+    async def save(self, record: T) -> T:
+        """Write all fields of an object that was read before; returns it, with the next version where there is one.
+
+        A frozen dataclass comes back as a copy. Raises NotFound, StaleVersion.
+        """
+        values = dict(zip(self._mapper.names, self._values(record), strict=True))
+        await self._change(values.pop(self._mapper.key), values)
+        version = self._statements.version
+        return record if version is None else self._mapper.with_field(record, version, getattr(record, version) + 1)
+
+    async def delete(self, id: Any, /, *, version: int | None = None) -> None:
+        """Delete one row, and only at this version if one is given. Raises NotFound, StaleVersion."""
+        sql, params = self._statements.delete, {"id": self._id(id)}
+        if version is not None:
+            if not self._statements.guard:
+                raise UsageError("this repository has no version: Repository(..., version=...) names its field")
+            sql, params = sql + self._statements.guard, {**params, "version": version}
+        result = await (await self._ready()).execute(sql, params)
         if not result.rowcount:
-            raise self._missing()
+            await self._explain(params)
 
     async def upsert(self, record: T) -> T:
         """Insert the object, or change the row that has its id; returns it with its id.
 
-        Raises IntegrityError where another unique key belongs to another row: that row is not touched.
+        Raises IntegrityError where another unique key belongs to another row: that row is not touched. Raises
+        UsageError where the repository has a version: a row changed since would be overwritten.
         """
+        if self._statements.version:
+            raise UsageError("upsert asks for no version: use add for a new row, and save for one that was read")
         if not self._mapper.has_key(record):
             return await self.add(record)
         try:
@@ -164,14 +203,46 @@ class Repository(Generic[T]):
 
     # --- below -----------------------------------------------------------------------------------------------------
 
+    async def _ready(self) -> Executor:
+        """Where statements run, once the table is known to fit."""
+        if not self._check.is_done:
+            await self._check.run(self._db)
+        return self._db
+
     def _id(self, value: Any) -> Any:
         """The id as a parameter. One that no row can have is not found, rather than an error of the driver."""
-        encoded = self._mapper.fields[self._mapper.key].encode(value)
+        if value is None:
+            raise self._missing()
+        key = self._mapper.fields[self._mapper.key]
+        key.check(value)
         try:
-            to_driver(MYSQL_TYPES if self._db.engine == "mysql" else SQLITE_TYPES, encoded)
+            return to_driver(MYSQL_TYPES if self._db.engine == "mysql" else SQLITE_TYPES, key.type.encode(value))
         except ValueError:
             raise self._missing() from None
-        return encoded
+
+    async def _change(self, id: Any, changes: dict[str, Any]) -> None:
+        """Write encoded values to one row, and where there is a version, only to the one that was read."""
+        where, version = {"id": self._id(id)}, self._statements.version
+        if version is not None:
+            if changes.get(version) is None:
+                raise QueryError(
+                    f"pass {version}= as it was read: it keeps you from overwriting what others wrote since"
+                )
+            where["version"] = changes.pop(version)
+        db = await self._ready()
+        if changes or version is not None:
+            params = {f"p{place}": value for place, value in enumerate(changes.values())}
+            result = await db.execute(self._statements.update(tuple(changes)), {**params, **where})
+            if result.rowcount:
+                return
+        await self._explain(where)
+
+    async def _explain(self, where: dict[str, Any]) -> None:
+        """Why no row was touched; it is fine where MySQL counts only rows in which a value differed."""
+        if not await self._db.all(self._statements.get, {"id": where["id"]}):
+            raise self._missing()
+        if "version" in where:
+            raise StaleVersion(f"this {self._mapper.model.__name__} was changed since it was read: read it again")
 
     def _missing(self) -> NotFound:
         return NotFound(f"there is no {self._mapper.model.__name__} with this {self._mapper.key}")
@@ -188,51 +259,15 @@ class Repository(Generic[T]):
 
     async def _insert(self, sql: str, record: T) -> T:
         values = self._values(record)
-        result = await self._db.execute(sql, {f"p{place}": value for place, value in enumerate(values)})
-        return record if self._mapper.has_key(record) else self._mapper.with_key(record, result.last_id)
-
-    def _batches(self, records: Iterable[T]) -> list[list[tuple[T, list[Any]]]]:
-        """Cut into batches whose sizes are powers of two, so that few statements serve all lengths.
-
-        Those with and without an id do not mix: only then the ids that the database gives are consecutive.
-        """
-        most = min(BATCH_ROWS, MAX_VARIABLES // len(self._mapper.names))
-        batches = []
-        dumped = [(record, self._values(record)) for record in records]
-        for _, group in groupby(dumped, lambda pair: self._mapper.has_key(pair[0])):
-            rows = list(group)
-            start = 0
-            while start < len(rows):
-                fitting = _fitting(rows[start : start + most])
-                size = 1 << (fitting.bit_length() - 1)
-                batches.append(rows[start : start + size])
-                start += size
-        return batches
-
-    async def _add_batch(self, db: Executor, batch: Sequence[tuple[T, list[Any]]]) -> Sequence[int]:
-        """Insert with one statement; the ids that the database gave, or would have given."""
-        flat = [value for _, values in batch for value in values]
-        params = {f"p{place}": value for place, value in enumerate(flat)}
-        last_id = (await db.execute(self._statements.insert(len(batch)), params)).last_id or 0
-        if db.engine == "sqlite":  # tells the last of several ids, MySQL the first
-            return range(last_id - len(batch) + 1, last_id + 1)
-        # On a MySQL cluster every node has its own ids, which then are not one apart.
-        alone = len(batch) == 1 or self._mapper.has_key(batch[0][0])
-        step = 1 if alone else int(await db.scalar("SELECT @@auto_increment_increment"))
-        return range(last_id, last_id + step * len(batch), step)
+        result = await (await self._ready()).execute(sql, {f"p{place}": value for place, value in enumerate(values)})
+        return (
+            record
+            if self._mapper.has_key(record)
+            else self._mapper.with_field(record, self._mapper.key, result.last_id)
+        )
 
 
 def _whole(name: str, value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise QueryError(f"{name} must be an integer from 0, not {value!r}")
     return value
-
-
-def _fitting(rows: Sequence[tuple[Any, Sequence[Any]]]) -> int:
-    """How many of the rows stay below BATCH_BYTES together; at least one."""
-    total = 0
-    for count, (_, values) in enumerate(rows):
-        total += sum(len(value) for value in values if isinstance(value, str | bytes))
-        if total > BATCH_BYTES and count:
-            return count
-    return len(rows)

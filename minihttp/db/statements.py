@@ -10,7 +10,7 @@ into a string.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -39,18 +39,28 @@ class Condition(NamedTuple):
 
 
 class Statements:
-    """The statements for one dataclass, table and engine.
+    """The statements for one dataclass, table and engine; `version` is the field that counts a row's changes.
 
-    Raises UsageError for a table name that is not one or two plain words (`user`, `shop.user`).
+    Raises UsageError for a table name that is not one or two plain words (`user`, `shop.user`), a field that the engine
+    has no type for, and a version that is no int.
     """
 
-    def __init__(self, mapper: Mapper[Any], table: str, engine: Style) -> None:
+    def __init__(self, mapper: Mapper[Any], table: str, engine: Style, version: str | None = None) -> None:
         if not TABLE.fullmatch(table):
             raise UsageError(f"{table!r} is no table name: letters, digits and _ only, with at most one dot")
+        beyond = [name for name, field in mapper.fields.items() if engine == "sqlite" and field.type.sqlite is None]
+        if beyond:
+            raise UsageError(
+                f"{mapper.model.__name__}.{beyond[0]}: SQLite has no integers beyond 2**63 - 1; use Decimal"
+            )
+        if version is not None and (version == mapper.key or mapper.field(version).type.label != "int"):
+            raise UsageError(f"{version!r} cannot be the version: that is an int field of its own")
         self.mapper = mapper
         self.engine = engine
         self.table = ".".join(_quote(part) for part in table.split("."))
         self.key = _quote(mapper.key)
+        self.version = version
+        self.guard = f" AND {_quote(version)} = :version" if version else ""
         self.columns = ", ".join(map(_quote, mapper.names))
         self.get = f"SELECT {self.columns} FROM {self.table} WHERE {self.key} = :id"
         self.delete = f"DELETE FROM {self.table} WHERE {self.key} = :id"
@@ -61,15 +71,18 @@ class Statements:
         self.insert = lru_cache(32)(self._insert)
         self.update = lru_cache(256)(self._update)
 
-    def _select(self, where: tuple[Condition, ...], order_by: tuple[str, ...], paged: bool) -> str:
+    def _select(
+        self, where: tuple[Condition, ...], order: tuple[str, ...], paged: bool, after: tuple[str, ...] = ()
+    ) -> str:
         page = " LIMIT :limit OFFSET :offset" if paged else ""
-        return f"SELECT {self.columns} FROM {self.table}{self._where(where)} ORDER BY {self._order(order_by)}{page}"
+        tests = [*self._tests(where), *([self._after(order, after)] if after else [])]
+        return f"SELECT {self.columns} FROM {self.table}{_where(tests)} ORDER BY {self._order(order)}{page}"
 
     def _count(self, where: tuple[Condition, ...]) -> str:
-        return f"SELECT COUNT(*) FROM {self.table}{self._where(where)}"
+        return f"SELECT COUNT(*) FROM {self.table}{_where(self._tests(where))}"
 
     def _exists(self, where: tuple[Condition, ...]) -> str:
-        return f"SELECT EXISTS (SELECT 1 FROM {self.table}{self._where(where)})"
+        return f"SELECT EXISTS (SELECT 1 FROM {self.table}{_where(self._tests(where))})"
 
     def _insert(self, rows: int) -> str:
         width = len(self.mapper.names)
@@ -77,8 +90,10 @@ class Statements:
         return f"INSERT INTO {self.table} ({self.columns}) VALUES {', '.join(f'({row})' for row in places)}"
 
     def _update(self, names: tuple[str, ...]) -> str:
-        changes = ", ".join(f"{_quote(name)} = :p{place}" for place, name in enumerate(names))
-        return f"UPDATE {self.table} SET {changes} WHERE {self.key} = :id"
+        changes = [f"{_quote(name)} = :p{place}" for place, name in enumerate(names)]
+        if self.version:
+            changes.append(f"{_quote(self.version)} = {_quote(self.version)} + 1")
+        return f"UPDATE {self.table} SET {', '.join(changes)} WHERE {self.key} = :id{self.guard}"
 
     def upsert(self) -> str:
         """Insert, or change the row of the same id; a clash with another unique key is an error on both engines."""
@@ -110,13 +125,39 @@ class Statements:
         return tuple(conditions), params
 
     def order(self, order_by: str | Sequence[str] | None) -> tuple[str, ...]:
-        """The sort keys as a tuple. Raises QueryError for whatever is not a field with or without a leading `-`."""
+        """The sort keys, of which the id is the last: nothing is equal behind it.
+
+        It has the direction of the key before it, so that an index of that column alone gives rows in this order.
+        Raises QueryError for whatever is not a field with or without a leading `-`.
+        """
         keys = (order_by,) if isinstance(order_by, str) else tuple(order_by or ())
-        for key in keys:
+        for place, key in enumerate(keys):
             field = self.mapper.field(key.removeprefix("-") if isinstance(key, str) else key)
             if not field.type.comparable:
                 raise QueryError(f"rows cannot be sorted by {field.name!r}, which is JSON")
-        return keys
+            if field.name == self.mapper.key:
+                return keys[: place + 1]
+        return (*keys, "-" * keys[-1].startswith("-") + self.mapper.key) if keys else (self.mapper.key,)
+
+    def after(self, order: Sequence[str], last: Any, never_null: Set[str]) -> tuple[tuple[str, ...], Params]:
+        """Where the next page begins: the form of each of the last row's sort keys, and their values as parameters.
+
+        A form is "null" where the last row has NULL, "or null" where rows behind it may have, else "value". `last` is
+        an object, or its values in the order of the sort keys. Raises QueryError where they are too few or too many.
+        """
+        fields = [self.mapper.fields[key.removeprefix("-")] for key in order]
+        if isinstance(last, self.mapper.model):
+            last = [getattr(last, field.name) for field in fields]
+        values = last if isinstance(last, list | tuple) else [last]
+        if len(values) != len(fields) or values[-1] is None:
+            names = ", ".join(field.name for field in fields)
+            raise QueryError(f"after= takes the last object of the page before, or its ({names})")
+        forms, params = [], {}
+        for place, (field, value) in enumerate(zip(fields, values, strict=True)):
+            if value is not None:
+                params[f"a{place}"] = field.encode(value)
+            forms.append("null" if value is None else "value" if field.name in never_null else "or null")
+        return tuple(forms), params
 
     def _target(self, name: str) -> tuple[Field, str]:
         if name in self.mapper.fields:
@@ -133,9 +174,24 @@ class Statements:
 
     # --- pieces of text --------------------------------------------------------------------------------------------
 
-    def _where(self, conditions: Sequence[Condition]) -> str:
-        texts = [self._test(condition, f":f{number}") for number, condition in enumerate(conditions)]
-        return f" WHERE {' AND '.join(texts)}" if texts else ""
+    def _tests(self, conditions: Sequence[Condition]) -> list[str]:
+        return [self._test(condition, f":f{number}") for number, condition in enumerate(conditions)]
+
+    def _after(self, order: Sequence[str], forms: Sequence[str], place: int = 0) -> str:
+        """Behind the last row by this sort key, or equal in it and behind by the next. NULL sorts before all values.
+
+        `>=` and `>` of the same value: by the first alone, the databases find in an index where to begin.
+        """
+        column, param = self._value_of(order[place].removeprefix("-")), f":a{place}"
+        descends = order[place].startswith("-")
+        behind = f"{column} {'<' if descends else '>'} {param}"
+        if place == len(order) - 1:
+            return behind
+        rest = self._after(order, forms, place + 1)
+        if forms[place] == "null":
+            return f"({column} IS NULL AND {rest})" if descends else f"({column} IS NOT NULL OR {rest})"
+        text = f"({column} {'<' if descends else '>'}= {param} AND ({behind} OR {rest}))"
+        return f"({text} OR {column} IS NULL)" if descends and forms[place] == "or null" else text
 
     def _test(self, condition: Condition, param: str) -> str:
         column = self._value_of(condition.field)
@@ -151,11 +207,9 @@ class Statements:
         return contained if condition.form == "list" else f"({contained} {'AND' if negative else 'OR'} {null})"
 
     def _order(self, keys: Sequence[str]) -> str:
-        """The id comes last, so that rows which are equal otherwise keep their place from page to page."""
-        names = [key.removeprefix("-") for key in keys]
-        directions = [" DESC" if key.startswith("-") else "" for key in keys]
-        texts = [self._value_of(name) + direction for name, direction in zip(names, directions, strict=True)]
-        return ", ".join(texts if self.mapper.key in names else [*texts, self.key])
+        return ", ".join(
+            self._value_of(key.removeprefix("-")) + (" DESC" if key.startswith("-") else "") for key in keys
+        )
 
     def _value_of(self, name: str) -> str:
         # A Decimal is text on SQLite, where "10" sorts before "9": it is compared as a number, to 15 digits.
@@ -166,6 +220,10 @@ class Statements:
 
 def _quote(name: str) -> str:
     return f"`{name}`"
+
+
+def _where(tests: Sequence[str]) -> str:
+    return f" WHERE {' AND '.join(tests)}" if tests else ""
 
 
 def _condition(field: Field, operator: str, value: Any) -> tuple[Condition, Any]:

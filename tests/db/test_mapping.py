@@ -210,7 +210,7 @@ def test_keyword_only_and_frozen_dataclasses() -> None:
     mapper = Mapper(Frozen)
     ann = load(id=1, name="Ann")
     assert ann == Frozen(id=1, name="Ann")
-    again = mapper.with_key(ann, 5)
+    again = mapper.with_field(ann, "id", 5)
     assert (ann.id, again) == (1, Frozen(id=5, name="Ann"))
 
 
@@ -220,7 +220,7 @@ def test_a_mutable_object_gets_its_id_in_place() -> None:
         id: int | None = None
 
     plain = Plain()
-    assert Mapper(Plain).with_key(plain, 3) is plain
+    assert Mapper(Plain).with_field(plain, "id", 3) is plain
     assert plain.id == 3
 
 

@@ -162,8 +162,9 @@ async def test_like_takes_a_backslash_before_its_wildcards(people: Repository[Us
 async def test_order_limit_and_offset(users: Repository[User]) -> None:
     for order_by, found in (
         ("age", "Bob Ann Eva 伟"),
-        ("-age", "伟 Ann Eva Bob"),
+        ("-age", "伟 Eva Ann Bob"),
         (("age", "-name"), "Bob Eva Ann 伟"),
+        (("-age", "id"), "伟 Ann Eva Bob"),
         (("-age", "-id"), "伟 Eva Ann Bob"),
         ("city", "Eva Ann Bob 伟"),
         ("-id", "伟 Eva Bob Ann"),

@@ -94,18 +94,19 @@ def test_a_filter_takes_only_values_of_its_field() -> None:
 def test_order() -> None:
     made = statements()
     for given, keys, text in (
-        ((), (), "`id`"),
-        (None, (), "`id`"),
-        ("name", ("name",), "`name`, `id`"),
-        ("-name", ("-name",), "`name` DESC, `id`"),
-        (("name", "-id"), ("name", "-id"), "`name`, `id` DESC"),
-        (["-price"], ("-price",), "`price` DESC, `id`"),
+        ((), ("id",), "`id`"),
+        (None, ("id",), "`id`"),
+        ("name", ("name", "id"), "`name`, `id`"),
+        ("-name", ("-name", "-id"), "`name` DESC, `id` DESC"),
+        (("-name", "id"), ("-name", "id"), "`name` DESC, `id`"),
+        (("name", "-id", "price"), ("name", "-id"), "`name`, `id` DESC"),
+        (["-price", "name"], ("-price", "name", "id"), "`price` DESC, `name`, `id`"),
     ):
         assert made.order(given) == keys
         assert made.select((), keys, False).endswith(f" FROM `item` ORDER BY {text}")
     assert (
         statements("sqlite")
-        .select((), ("-price",), True)
+        .select((), ("-price", "id"), True)
         .endswith("ORDER BY CAST(`price` AS NUMERIC) DESC, `id` LIMIT :limit OFFSET :offset")
     )
 
