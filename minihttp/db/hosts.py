@@ -14,7 +14,7 @@ import random
 from collections.abc import Sequence
 from typing import NamedTuple
 
-__all__ = ["Address", "Hosts"]
+__all__ = ["Address", "Hosts", "host_and_port"]
 
 logger = logging.getLogger("minihttp.db")
 
@@ -63,3 +63,8 @@ class Hosts:
 
     def _rests(self, address: Address, now: float) -> bool:
         return address in self._resting and now < self._resting[address].until
+
+
+def host_and_port(address: Address) -> str:
+    """How an address is written: `db.example:3306`."""
+    return f"{address[0]}:{address[1]}"

@@ -10,7 +10,6 @@ session's mode asks. A connection whose protocol is in doubt is closed, never re
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -22,8 +21,9 @@ from asyncmy.cursors import Cursor, SSCursor
 
 from . import mysql_errors
 from .errors import DatabaseError, QueryError, Unavailable
-from .hosts import Address, Hosts
+from .hosts import Address, Hosts, host_and_port
 from .session import Answer, Isolation, Session, Statement, Stream
+from .tls import tls_context
 from .url import DatabaseURL, Engine
 
 __all__ = ["MySQLConnector", "MySQLSession"]
@@ -368,19 +368,3 @@ async def why_not_to_write(driver: Any) -> str:
         return "is a node of a cluster and not ready: it has no quorum, or is still joining"
     writable = ("read_only", "OFF") in set_to or not any(name == "read_only" for name, _ in set_to)
     return "" if writable else "is read-only"
-
-
-def host_and_port(address: Address) -> str:
-    return f"{address[0]}:{address[1]}"
-
-
-def tls_context(url: DatabaseURL) -> ssl.SSLContext:
-    """TLS that verifies certificate and host name, unless the URL says `tls_verify=no`. Raises QueryError."""
-    try:
-        context = ssl.create_default_context(cafile=url.options.tls_ca)
-    except (OSError, ssl.SSLError) as error:
-        raise QueryError(f"database option tls_ca: cannot read {url.options.tls_ca!r} ({error})") from error
-    if not url.options.tls_verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
