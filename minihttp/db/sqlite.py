@@ -5,6 +5,7 @@ names mean.
 Must not know: the pool's decisions, rows as the application sees them.
 Invariant: the loop's thread never waits for the file. A statement, all of its rows included, is one trip to the
 connection's thread and back. A cancelled statement is interrupted there, and the next one waits until that is over.
+The thread waits for another writer in short pieces: no interruption reaches it there, nor before a statement begins.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from __future__ import annotations
 import asyncio
 import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import aiosqlite
 
@@ -36,6 +37,10 @@ __all__ = ["SQLiteConnector", "SQLiteSession"]
 SET_UP_FILE = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON"
 SET_UP_MEMORY = "PRAGMA foreign_keys = ON; PRAGMA query_only = OFF"
 ROWS_AT_ONCE = 500
+BUSY_PIECE = 0.1  # seconds that the thread waits for another writer before it asks whether anybody still wants that
+AGAIN = 0.01  # seconds between two interruptions of the same statement
+
+T = TypeVar("T")
 
 KINDS = {
     "SQLITE_CONSTRAINT_UNIQUE": "unique",
@@ -100,14 +105,15 @@ class SQLiteConnector:
             self._url.name,
             factory=OneTrip,
             isolation_level=None,  # transactions begin where the program says so
-            timeout=options.busy_timeout,
+            timeout=min(options.busy_timeout, BUSY_PIECE),
             cached_statements=max(options.statement_cache, 1),
             check_same_thread=False,  # one thread uses it; another may interrupt it
         )
-        session = SQLiteSession(driver, self._url.in_memory)
+        session = SQLiteSession(driver, self._url.in_memory, options.busy_timeout)
+        set_up = SET_UP_MEMORY if self._url.in_memory else SET_UP_FILE
         try:
             await driver
-            await driver.executescript(SET_UP_MEMORY if self._url.in_memory else SET_UP_FILE)
+            await session.patiently(lambda: driver.executescript(set_up))
         except sqlite3.Error as error:
             session.abort()
             await asyncio.to_thread(driver._thread.join)  # it reports to the loop, which may be closed next
@@ -123,10 +129,11 @@ class SQLiteSession(Session):
 
     engine: Engine = "sqlite"
 
-    def __init__(self, driver: aiosqlite.Connection, in_memory: bool) -> None:
+    def __init__(self, driver: aiosqlite.Connection, in_memory: bool, patience: float) -> None:
         super().__init__()
         self._driver = driver
         self._in_memory = in_memory
+        self._patience = patience
         self._interrupted = False
         self._read_only = False
         self._stopped: asyncio.Future[Any] | None = None
@@ -150,7 +157,8 @@ class SQLiteSession(Session):
     async def restore(self) -> bool:
         if self._dirty and not self._in_memory:
             return False
-        await self._driver.execute_fetchall("SELECT 1")  # waits until an interrupted statement is over
+        if self._interrupted:
+            await self._interrupt_until(asyncio.ensure_future(self._driver.cursor()))
         if self._stream is not None:
             await self._stream.discard()
             self._stream = None
@@ -166,7 +174,7 @@ class SQLiteSession(Session):
     async def close(self) -> None:
         self.abort()
         if self._stopped is not None:
-            await self._stopped
+            await self._interrupt_until(self._stopped)
 
     def abort(self) -> None:
         if not self._closed:
@@ -191,7 +199,7 @@ class SQLiteSession(Session):
 
     async def _run(self, statement: Statement) -> Answer:
         try:
-            answer: Any = await self._driver.execute_fetchall(statement.text, statement.values)
+            answer: Any = await self.patiently(lambda: self._driver.execute_fetchall(statement.text, statement.values))
             # SQLite tells the id of the last row that the connection ever added, also for an UPDATE.
             adds = statement.keyword in ("INSERT", "REPLACE")
             found: Answer = answer if adds or answer.last_id is None else answer._replace(last_id=None)
@@ -204,7 +212,7 @@ class SQLiteSession(Session):
             if self._in_memory:  # there is one connection for everybody: it is given back at once
                 return WholeStream(await self._run(statement))
             cursor = await self._driver.cursor()
-            await cursor.execute(statement.text, statement.values)
+            await self.patiently(lambda: cursor.execute(statement.text, statement.values))
             return SQLiteStream(self, cursor)
         except BaseException as error:
             self.rethrow(error)
@@ -222,6 +230,23 @@ class SQLiteSession(Session):
         self._interrupted = True
         self._interrupt()
         raise error
+
+    async def patiently(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do the work, again and again while another writes to the file, for as long as busy_timeout allows."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._patience
+        while True:
+            try:
+                return await work()
+            except sqlite3.OperationalError as error:
+                if getattr(error, "sqlite_errorname", "") != "SQLITE_BUSY" or loop.time() >= until:
+                    raise
+
+    async def _interrupt_until(self, last: asyncio.Future[Any]) -> None:
+        """Interrupt what runs until the thread comes to `last`: before a statement has begun, it hears nothing."""
+        while not last.done():
+            self._interrupt()
+            await asyncio.wait([last], timeout=AGAIN)
 
     def _interrupt(self) -> None:
         # A coroutine function without an await: it is done when it is started.

@@ -42,7 +42,7 @@ async def either(request, tmp_path):
 async def test_how_a_file_is_set_up(db):
     assert await db.scalar("PRAGMA journal_mode") == "wal"
     assert await db.scalar("PRAGMA foreign_keys") == 1
-    assert await db.scalar("PRAGMA busy_timeout") == 5000
+    assert await db.scalar("PRAGMA busy_timeout") == 100
     assert await db.scalar("PRAGMA synchronous") == 1
 
 
@@ -67,7 +67,7 @@ async def test_a_file_that_cannot_be_opened(tmp_path, content):
 
 
 async def test_an_open_that_is_cancelled_leaves_no_thread(tmp_path):
-    before = {each for each in threading.enumerate() if "connection_worker" in each.name}
+    before = workers()
     connector = SQLiteConnector(parse_url(f"sqlite:///{tmp_path}/x.db"))
     for turns in range(4):
         task = asyncio.create_task(connector.connect())
@@ -82,8 +82,7 @@ async def test_an_open_that_is_cancelled_leaves_no_thread(tmp_path):
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    after = {each for each in threading.enumerate() if "connection_worker" in each.name and each.is_alive()}
-    assert after <= before
+    assert workers() <= before
 
 
 async def test_the_loop_goes_on_while_a_query_runs(db):
@@ -134,6 +133,37 @@ async def test_a_cancelled_query_leaves_a_usable_connection(either):
         with pytest.raises(asyncio.CancelledError):
             await task
         assert await either.scalar("SELECT COUNT(*) FROM t") == 0
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_a_query_cancelled_before_it_has_begun_is_stopped_too(either, turns):
+    for _ in range(10):
+        task = asyncio.create_task(either.scalar(ENDLESS))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await either.scalar("SELECT COUNT(*) FROM t") == 0, "in memory, a new connection would be empty"
+    assert either.stats.discarded <= 1, "but for the one of the script, each was made clean"
+
+
+async def test_a_query_that_has_not_begun_does_not_outlive_its_database(tmp_path):
+    before = workers()
+    for _ in range(10):
+        db = Database(f"sqlite:///{tmp_path}/x.db?close_grace=0")
+        await db.open()
+        session = await db.lease()
+        task = asyncio.create_task(session.run(Statement(ENDLESS, (), "SELECT", True)))
+        await asyncio.sleep(0)
+        await db.close()
+        with pytest.raises(Unavailable):
+            await task
+    assert workers() <= before
+
+
+def workers():
+    return {each for each in threading.enumerate() if "connection_worker" in each.name and each.is_alive()}
 
 
 async def test_memory_is_one_database_for_everybody_and_is_never_lost():
@@ -203,6 +233,36 @@ async def test_another_writer(tmp_path):
         other.execute("ROLLBACK")
         other.close()
         await db.execute("INSERT INTO t VALUES (1)")
+
+
+async def test_a_writer_that_waits_can_be_cancelled_and_closed(tmp_path):
+    path = tmp_path / "x.db"
+    before = workers()
+    async with Database(f"sqlite:///{path}?busy_timeout=600&pool_size=1&close_grace=0") as db:
+        await db.script("CREATE TABLE t (id INT)")
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        for _ in range(3):
+            task = asyncio.create_task(db.execute("INSERT INTO t VALUES (1)"))
+            await asyncio.sleep(0.02)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert await db.scalar("SELECT COUNT(*) FROM t") == 0
+        waiting = asyncio.create_task(db.execute("INSERT INTO t VALUES (2)"))
+        streaming = asyncio.create_task(anext(db.iterate("INSERT INTO t VALUES (3) RETURNING id")))
+        await asyncio.sleep(0.25)  # longer than the thread waits at a time
+        assert not waiting.done()
+        other.execute("ROLLBACK")
+        assert (await waiting).rowcount == 1
+        assert (await streaming).id == 3
+        other.execute("BEGIN IMMEDIATE")
+        task = asyncio.create_task(db.execute("INSERT INTO t VALUES (4)"))
+        await asyncio.sleep(0.02)
+    with pytest.raises(Unavailable):
+        await task
+    other.close()
+    assert workers() <= before
 
 
 async def test_closing_ends_a_running_query(tmp_path):
