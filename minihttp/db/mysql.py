@@ -37,6 +37,8 @@ PREPARED = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "WITH"}
 UNPREPARABLE = frozenset({1295, 1461})  # not supported as a prepared statement; the server has too many of them
 ROWS_AT_ONCE = 500
 SIDE_CONNECTIONS = 2
+# Ways to log in that show the password, or nearly, to whom it is sent.
+REVEALING = frozenset({b"mysql_clear_password", b"dialog", b"mysql_old_password"})
 
 
 class QuietCursor(Cursor):
@@ -54,7 +56,10 @@ class QuietStream(SSCursor):
 
 
 class Driver(Connection):
-    """The driver's connection, without two capabilities that do harm."""
+    """The driver's connection, without what does harm."""
+
+    _secure: bool  # missing in the driver's stubs, like all with an underscore
+    _transport: asyncio.Transport | None
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)  # type: ignore[no-untyped-call]  # the driver's stubs name no types
@@ -65,6 +70,19 @@ class Driver(Connection):
         # With it, the driver takes the first row of 16 MiB or more in its text protocol for the end of the result.
         await super()._get_server_information()  # type: ignore[misc]  # it is missing in the driver's stubs
         self.server_capabilities: int = self.server_capabilities & ~DEPRECATE_EOF
+
+    def _get_auth_plugin_handler(self, plugin_name: bytes) -> Any:
+        # Whoever answers in the server's place could ask for the password itself, or for a hash that is as good.
+        if plugin_name in REVEALING and not self._secure:
+            raise driver_errors.OperationalError(2059, f"it asks for {plugin_name.decode()}, which needs tls=yes")
+        return super()._get_auth_plugin_handler(plugin_name)  # type: ignore[misc]  # missing in the driver's stubs
+
+    def close(self) -> None:
+        # Not the driver's polite close: that keeps the socket until a silent peer has taken what is still unsent, which
+        # may be a statement that nobody waits for any more.
+        if self._transport is not None:
+            self._transport.abort()
+        super().close()
 
 
 class MySQLConnector:
@@ -147,14 +165,14 @@ class MySQLConnector:
         """End what an abandoned session still runs on the server; it would go on there, and hold its locks.
 
         Behind a proxy a second connection may reach another server, where the same number is somebody else's: so the
-        server must be the same one.
+        server must be the same one, and not have begun to count anew.
         """
         async with self._side:
             driver = self._driver(session.address)
             try:
                 await driver.connect()
-                host, port, _ = await identity(driver)
-                if (host, port) == session.identity[:2]:
+                host, port, number = await identity(driver)
+                if (host, port) == session.identity[:2] and number > session.identity[2]:
                     await driver.query(f"KILL {session.identity[2]}")
             finally:
                 driver.close()
@@ -208,7 +226,7 @@ class MySQLSession(Session):
 
     async def begin(self, isolation: Isolation | None, read_only: bool) -> None:
         if isolation is not None:
-            await self.command(f"SET TRANSACTION ISOLATION LEVEL {isolation.upper()}")
+            await self.run(Statement(f"SET TRANSACTION ISOLATION LEVEL {isolation.upper()}", (), "START", True))
         await self.command("START TRANSACTION READ ONLY" if read_only else "START TRANSACTION")
 
     # ---- statements
@@ -290,9 +308,16 @@ class MySQLSession(Session):
         try:
             cursor: Any = self._driver.cursor(QuietStream)
             await cursor.execute(await self._streamable(statement))
-            return MySQLStream(self, cursor, in_transaction)
+            self.listen(False)
+            return MySQLStream(self, cursor, statement.keyword, in_transaction)
         except BaseException as error:
             self.rethrow(error, statement.keyword, in_transaction)
+
+    def listen(self, wanted: bool) -> None:
+        """Read what the server sends, or let it wait until somebody wants it."""
+        transport = self._driver._transport
+        if transport is not None and not transport.is_closing():
+            (transport.resume_reading if wanted else transport.pause_reading)()
 
     async def _streamable(self, statement: Statement) -> str:
         """Text to stream. The driver streams text only, so values go ahead, bound, into variables of the session."""
@@ -308,19 +333,26 @@ class MySQLSession(Session):
 
 
 class MySQLStream(Stream):
-    """A result read piece by piece, without the driver's `async with`: its end would hide a cancellation."""
+    """A result read piece by piece, without the driver's `async with`: its end would hide a cancellation.
 
-    def __init__(self, session: MySQLSession, cursor: SSCursor, in_transaction: bool) -> None:
+    Between pieces the socket is not read. The driver would take in all that the server sends, however slow its reader.
+    """
+
+    def __init__(self, session: MySQLSession, cursor: SSCursor, keyword: str, in_transaction: bool) -> None:
         self._session = session
         self._cursor = cursor
+        self._keyword = keyword
         self._in_transaction = in_transaction
         self.columns = columns_of(cursor.description)
 
     async def fetch(self) -> Sequence[Any]:
         try:
-            return await self._cursor.fetchmany(ROWS_AT_ONCE) if self.columns else ()
+            self._session.listen(True)
+            rows = await self._cursor.fetchmany(ROWS_AT_ONCE) if self.columns else ()
+            self._session.listen(not rows)
+            return rows
         except BaseException as error:
-            self._session.rethrow(error, "SELECT", self._in_transaction)
+            self._session.rethrow(error, self._keyword, self._in_transaction)
 
     async def discard(self) -> None:
         while await self.fetch():

@@ -36,14 +36,24 @@ BAD_VALUE = frozenset({
 DEADLOCK = frozenset({1213, 1020, 1180})  # 1020 (MariaDB): the row changed since the snapshot; 1180: Galera lost quorum
 LOCK_TIMEOUT = frozenset({1205, 3572})
 TOO_SLOW = frozenset({1969, 3024})
+READ_ONLY, READS_ONLY = frozenset({1290, 1836}), frozenset({1792})  # the server, and the transaction
 # The server is there, and will not work for us now: no quorum, read only, too many connections, killed by an operator.
-NOT_NOW = frozenset({1040, 1041, 1047, 1203, 1226, 1290, 1317, 1836, 3100})
+NOT_NOW = frozenset({1040, 1041, 1047, 1203, 1226, 1317, 3100}) | READ_ONLY
 # After these the connection is no use: shutting down, killed, idle for too long, network errors, packet too big.
 FATAL = frozenset({
     1042, 1047, 1053, 1079, 1080, 1152, 1153, 1158, 1159, 1160, 1161, 1184, 1290, 1836, 1927, 3169, 4031,
 })  # fmt: skip
 FULL = frozenset({1040, 1203, 1226})  # as many connections as the server, or the account, may have
 DENIED = frozenset({1044, 1045, 1130, 1251, 1698, 1862, 3118, 4151})
+UNCHANGING = frozenset({"SELECT", "PREPARE", "START"})  # done or not, nothing is changed
+SENTENCES: tuple[tuple[frozenset[int], type[DatabaseError], str], ...] = (
+    (DEADLOCK, Deadlock, "the server rolled this back for the sake of another: run it again (db.retry)"),
+    (LOCK_TIMEOUT, LockTimeout, "another transaction holds a lock that this one needs: run it again (db.retry)"),
+    (TOO_SLOW, Timeout, "the server stopped the statement because it took longer than the server allows"),
+    (READ_ONLY, Unavailable, "{text}: if it is a replica, give the URL of the server that is written to"),
+    (READS_ONLY, QueryError, "this transaction only reads: begin it without read_only=True"),
+    (NOT_NOW, Unavailable, "the MySQL server cannot serve this now: {text}"),
+)
 NOT_SENT = 2006  # the driver found the connection closed before it wrote the statement
 
 KEY = re.compile(r"for key '([^']*)'\s*\Z")
@@ -70,14 +80,9 @@ def translate(code: int, text: str, *, keyword: str, in_transaction: bool) -> Da
         return broken_constraint(code, text)
     if code in BAD_VALUE:
         return DataError("a value does not fit: " + REPEATED_VALUE.sub(r"\1", text), code=code)
-    if code in DEADLOCK:
-        return Deadlock("the server rolled this back for the sake of another: run it again (db.retry)", code=code)
-    if code in LOCK_TIMEOUT:
-        return LockTimeout("another transaction holds a lock that this one needs: run it again (db.retry)", code=code)
-    if code in TOO_SLOW:
-        return Timeout("the server stopped the statement because it took longer than the server allows", code=code)
-    if code in NOT_NOW:
-        return Unavailable(f"the MySQL server cannot serve this now: {text}", code=code)
+    for codes, kind, sentence in SENTENCES:
+        if code in codes:
+            return kind(sentence.format(text=text), code=code)
     return QueryError(f"{text} (MySQL error {code})", code=code)
 
 
@@ -89,7 +94,7 @@ def lost(code: int, text: str, keyword: str, in_transaction: bool) -> DatabaseEr
         )  # fmt: skip
     if in_transaction:
         return Unavailable("the connection to the MySQL server was lost; the transaction was rolled back", code=code)
-    if keyword in ("SELECT", "PREPARE") or code == NOT_SENT:
+    if keyword in UNCHANGING or code == NOT_SENT:
         return Unavailable("the connection to the MySQL server was lost; nothing was changed", code=code)
     return OutcomeUnknown(
         f"the connection to the MySQL server was lost during {keyword}: it may have been done or not; read the data "

@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 import traceback
+from contextlib import suppress
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 
@@ -209,6 +210,9 @@ async def test_the_side_connection_stops_nothing_on_another_server(db):
     session.identity = (host, port + 1, number)
     await session._connector.stop_query(session)
     assert (await session.run(Statement("SELECT 1", (), "SELECT", True))).rows == ((1,),)
+    session.identity = (host, port, 2**60)  # the number of one that was there before the server was restarted
+    await session._connector.stop_query(session)
+    assert (await session.run(Statement("SELECT 1", (), "SELECT", True))).rows == ((1,),)
     session.identity = (host, port, number)
     await session._connector.stop_query(session)
     with pytest.raises(Unavailable):
@@ -265,22 +269,6 @@ async def test_an_iteration_killed_on_the_way(db):
         async for _ in stream:
             pass
     assert await db.scalar("SELECT 1") == 1
-
-
-async def test_a_huge_row(db, own_mariadb):
-    server = own_mariadb(options=("--max-allowed-packet=64M",))
-    async with Database(server.url()) as big:
-        assert len(await big.scalar("SELECT REPEAT('x', :n)", n=20 << 20)) == 20 << 20
-        lengths = [
-            len(row[0])
-            async for row in big.iterate(
-                "SELECT REPEAT('x', :n) UNION ALL SELECT 'y' UNION ALL SELECT REPEAT('z', :n)", n=20 << 20
-            )
-        ]
-        assert lengths == [20 << 20, 1, 20 << 20]
-        with pytest.raises(DataError, match="max_allowed_packet"):
-            await big.scalar("SELECT LENGTH(:x)", x="x" * (65 << 20))
-        assert await big.scalar("SELECT 1") == 1
 
 
 # ---- transactions
@@ -593,6 +581,39 @@ async def test_a_peer_that_is_no_mysql_server():
         await Database(f"mysql://app@127.0.0.1:{port}/x").open()
     server.close()
     await server.wait_closed()
+
+
+GREETING = (
+    b"\x0a8.0.40\0\x01\0\0\0saltsalt\0" + (0xF7FF & ~0x800).to_bytes(2, "little") + b"\x2d\x02\0\xc8\0\x15"
+    + bytes(10) + b"saltsaltsalt\0mysql_native_password\0"
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("plugin", ["mysql_clear_password", "dialog", "mysql_old_password"])
+async def test_whoever_answers_in_the_servers_place_does_not_get_the_password(plugin):
+    """It greets like a server, and asks for another way to log in: one that shows the password, or nearly."""
+    heard, over = [], asyncio.Event()
+    question = (
+        b"\xfe" + plugin.encode() + b"\0" + (b"\x04Password: " if plugin == "dialog" else b"saltsaltsaltsaltsalt\0")
+    )
+
+    async def impostor(reader, writer):
+        with suppress(ConnectionError):
+            for number, message in ((0, GREETING), (2, question)):
+                writer.write(len(message).to_bytes(3, "little") + bytes([number]) + message)
+                heard.append(await reader.read(1000))
+        writer.close()
+        over.set()
+
+    server = await asyncio.start_server(impostor, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    with pytest.raises(Unavailable, match=f"it asks for {plugin}, which needs tls=yes"):
+        await Database(f"mysql://app:hunter2@127.0.0.1:{port}/x").open()
+    await over.wait()
+    server.close()
+    await server.wait_closed()
+    assert b"app\0" in heard[0]
+    assert heard[1:] in ([], [b""])
 
 
 async def test_a_password_beyond_latin_1(mysql_url, mariadb_server):

@@ -63,6 +63,7 @@ def test_a_repeated_value_is_cut_out():
         ("COMMIT", True, 2006, errors.Unavailable),
         ("UPDATE", False, 1927, errors.OutcomeUnknown),
         ("UPDATE", False, 0, errors.OutcomeUnknown),
+        ("START", False, 2013, errors.Unavailable),  # of a transaction in which nothing was done yet
     ],
 )
 def test_a_lost_connection(keyword, in_transaction, code, kind):
@@ -72,6 +73,14 @@ def test_a_lost_connection(keyword, in_transaction, code, kind):
 
 def test_an_answer_of_the_server_loses_nothing():
     assert not any(map(is_lost, (1062, 1064, 1205, 1213, 3024)))
+
+
+def test_whoever_may_not_write_is_told_what_to_do():
+    error = told(1290, "The MariaDB server is running with the --read-only option")
+    assert "--read-only option: if it is a replica, give the URL of the server that is written to" in str(error)
+    error = told(1792, "Cannot execute statement in a READ ONLY transaction", in_transaction=True)
+    assert type(error) is errors.QueryError
+    assert "begin it without read_only=True" in str(error)
 
 
 @pytest.mark.parametrize(
