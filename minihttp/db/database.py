@@ -110,8 +110,9 @@ class Database(Queries):
     ) -> T:
         """Run `fn(tx, *args)` in a transaction, again as a whole where another transaction was in the way.
 
-        Example: `await db.retry(transfer, 1, 2, amount)`. After five attempts the Conflict is raised. What `fn` does
-        besides the database, it may do several times.
+        Example: `await db.retry(transfer, 1, 2, amount)`. After five attempts, or when the time that `within` gives to
+        all of them is too short for another, the Conflict is raised. What `fn` does besides the database, it may do
+        several times.
         """
         attempt = 1
         while True:
@@ -119,10 +120,11 @@ class Database(Queries):
                 async with self.transaction() as tx:
                     return await fn(tx, *args, **kwargs)
             except Conflict:
-                if attempt == ATTEMPTS:
+                # Those who met once would meet again if they waited equally long.
+                pause = FIRST_PAUSE * 2**attempt * random.uniform(0.5, 1.0)
+                if attempt == ATTEMPTS or pause >= self.deadline.left:
                     raise
-            # Those who met once would meet again if they waited equally long.
-            await asyncio.sleep(FIRST_PAUSE * 2**attempt * random.uniform(0.5, 1.0))
+            await asyncio.sleep(pause)
             attempt += 1
 
     async def script(self, text: str) -> None:

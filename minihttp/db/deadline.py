@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from math import inf
 from typing import Any, TypeVar
 
 from .errors import Timeout
@@ -41,8 +42,13 @@ class Deadline:
     @property
     def is_over(self) -> bool:
         """Whether a `within` is in force whose time has passed."""
+        return self.left <= 0
+
+    @property
+    def left(self) -> float:
+        """Seconds until the `within` in force is over, infinite without one."""
         until = self._until.get()
-        return until is not None and asyncio.get_running_loop().time() >= until
+        return inf if until is None else until - asyncio.get_running_loop().time()
 
     async def run(self, work: Coroutine[Any, Any, T], what: str, *, default: bool = True) -> T:
         """Do the work in time. Raises Timeout; `what` is the first word of the statement, for its text."""

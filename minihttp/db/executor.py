@@ -129,6 +129,7 @@ class RowStream(ABC):
         self._session: Session | None = None
         self._stream: Stream | None = None
         self._buffer: list[Row] = []
+        self._busy = False
 
     def __aiter__(self) -> Self:
         return self
@@ -139,13 +140,20 @@ class RowStream(ABC):
         return self._buffer.pop()
 
     async def aclose(self) -> None:
-        """Read no further."""
+        """Read no further. Raises UsageError while another task reads."""
+        self._check_alone()
         self._leave(finished=False)
 
     def __del__(self) -> None:
         self._leave(finished=False)
 
+    def _check_alone(self) -> None:
+        if self._busy:
+            raise UsageError("two tasks use one `iterate` at the same time: let one read and give rows to the other")
+
     async def _more(self) -> bool:
+        self._check_alone()
+        self._busy = True
         statement, self._statement = self._statement, None
         try:
             if statement is not None:
@@ -158,6 +166,8 @@ class RowStream(ABC):
         except BaseException:
             self._leave(finished=False)
             raise
+        finally:
+            self._busy = False
         if not rows or stream.is_whole:
             self._leave(finished=True)
         rows.reverse()  # so that taking the first is taking the last

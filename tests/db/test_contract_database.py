@@ -21,6 +21,7 @@ from minihttp.db import (
     Timeout,
     UsageError,
 )
+from minihttp.db import database as database_module
 
 SCHEMA = """
 CREATE TABLE city (id INTEGER PRIMARY KEY);
@@ -252,6 +253,22 @@ async def test_other_queries_run_beside_an_iteration(many):
     assert total == 12
 
 
+async def test_two_tasks_on_one_iteration(many):
+    rows = many.iterate("SELECT id FROM person ORDER BY id")
+    results = await asyncio.gather(anext(rows), anext(rows), rows.aclose(), return_exceptions=True)
+    assert results[0].id == 1
+    for each in results[1:]:
+        assert isinstance(each, UsageError)
+        assert "two tasks use one `iterate` at the same time" in str(each)
+    assert [row.id async for row in rows] == list(range(2, 1201)), "the mistake did no harm"
+    async with many.transaction() as tx:
+        rows = tx.iterate("SELECT id FROM person ORDER BY id")
+        results = await asyncio.gather(anext(rows), anext(rows), return_exceptions=True)
+        assert (results[0].id, type(results[1])) == (1, UsageError)
+        await rows.aclose()
+        assert await tx.scalar("SELECT 1") == 1
+
+
 async def test_a_wrong_iteration(many):
     with pytest.raises(QueryError, match=":id is missing"):
         many.iterate("SELECT :id")
@@ -430,6 +447,42 @@ async def test_retry_gives_up_and_lets_other_errors_through(db):
     with pytest.raises(KeyError):
         await db.retry(wrong)
     assert len(runs) == 6
+
+
+async def test_a_deadline_is_for_all_attempts_and_their_pauses_together(db, monkeypatch):
+    runs = []
+
+    async def never(tx):
+        runs.append(1)
+        raise Deadlock("again")
+
+    monkeypatch.setattr(database_module, "FIRST_PAUSE", 600)
+    with pytest.raises(Deadlock, match="again"):
+        async with db.within(60):
+            await db.retry(never)
+    assert len(runs) == 1, "a pause that would pass the deadline is not begun"
+
+    async def slow(tx):
+        runs.append(1)
+        await add(tx, "Ann")
+        await tx.scalar(ENDLESS[db.engine])
+
+    with pytest.raises(Timeout, match="longer than `within` allows"):
+        async with db.within(0.05):
+            await db.retry(slow)
+    with pytest.raises(Timeout, match="before BEGIN was begun"):
+        async with db.within(0):
+            await db.retry(slow)
+    assert len(runs) == 2, "a Timeout is not run again"
+
+    async def too_late(tx):
+        await add(tx, "Bo")
+        await asyncio.sleep(0.06)
+
+    with pytest.raises(Timeout, match="before COMMIT: the transaction was rolled back"):
+        async with db.within(0.05):
+            await db.retry(too_late)
+    assert await names(db) == []
 
 
 async def test_nothing_runs_on_after_a_conflict_that_was_caught(db):
