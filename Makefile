@@ -20,7 +20,7 @@ LOW_FLOORS = minihttp/errors.py,minihttp/headers.py,minihttp/options.py,minihttp
 	minihttp/codec.py,minihttp/forms.py,minihttp/request.py,minihttp/response.py,minihttp/patterns.py,minihttp/routing.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-mysql test test-all fuzz simulate torture soak check format lint types wrk clean setup-run setup-dev
+.PHONY: help run run-mysql test test-all fuzz simulate storm torture soak check format lint types wrk clean setup-run setup-dev
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 18
@@ -49,6 +49,9 @@ fuzz: setup-dev  ## Look for bytes that two parsers read differently: make fuzz 
 
 simulate: setup-dev  ## Play connections in virtual time: make simulate SEEDS=100000; one, step by step: make simulate SEED=7
 	@$(BIN)/python -m tests.simulation.run $(if $(SEED),--seed $(SEED) --trace,--seeds $(SEEDS))
+
+storm: setup-dev  ## Cancel 100,000 queries at random on MariaDB and on SQLite, every row checked: make storm SEED=7 ARGS=mysql
+	@nice $(BIN)/python -m tests.db.storm $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 torture: setup-dev  ## Show on real sockets that the server is hard to kill, about ten minutes: make torture ARGS='churn idle'
 	@nice $(BIN)/python -m tests.torture.run $(ARGS)

@@ -212,8 +212,11 @@ class SQLiteSession(Session):
             if self._in_memory:  # there is one connection for everybody: it is given back at once
                 return WholeStream(await self._run(statement))
             cursor = await self._driver.cursor()
+            # Kept at once, for `restore`: until it is closed, an interrupted one interrupts what is run after it too.
+            self._stream = stream = SQLiteStream(self, cursor)
             await self.patiently(lambda: cursor.execute(statement.text, statement.values))
-            return SQLiteStream(self, cursor)
+            stream.columns = tuple([column[0] for column in cursor.description or ()])
+            return stream
         except BaseException as error:
             self.rethrow(error)
 
@@ -261,7 +264,6 @@ class SQLiteStream(Stream):
     def __init__(self, session: SQLiteSession, cursor: aiosqlite.Cursor) -> None:
         self._session = session
         self._cursor = cursor
-        self.columns = tuple([column[0] for column in cursor.description or ()])
 
     async def fetch(self) -> Sequence[Any]:
         try:
