@@ -108,6 +108,17 @@ SQLITE_TYPES: dict[type, Convert] = {
 }
 
 
+# A subclass as its base, whatever it has made of the methods by which a driver asks for the value.
+BASES: dict[type, Convert] = {
+    bytes: bytes.__bytes__,
+    Decimal: Decimal,
+    datetime: lambda value: datetime.combine(datetime.date(value), datetime.timetz(value)),
+    date: lambda value: date.fromordinal(date.toordinal(value)),
+    time: lambda value: datetime.combine(date.min, value).timetz(),
+    timedelta: lambda value: timedelta.__add__(timedelta(), value),
+}
+
+
 def to_driver(types: Mapping[type, Convert], value: Any) -> Any:
     """The value as the driver takes it: `to_driver(SQLITE_TYPES, date(2024, 2, 29))` is `"2024-02-29"`.
 
@@ -121,7 +132,7 @@ def to_driver(types: Mapping[type, Convert], value: Any) -> Any:
         return to_driver(types, value.value)
     for base in type(value).__mro__:
         if base in types:
-            return types[base](value)
+            return types[base](BASES.get(base, _same)(value))
     if isinstance(value, list | tuple):
         raise TypeError("is a list: one may stand only after IN, as in `id IN :ids`, and not inside another list")
     hint = "; encode JSON first (json.dumps)" if isinstance(value, dict) else ""

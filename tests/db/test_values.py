@@ -73,6 +73,27 @@ def test_what_the_drivers_get(value: Any, mysql: Any, sqlite: Any) -> None:
         assert type(got) is type(expected)
 
 
+@pytest.mark.parametrize(
+    ("value", "arguments"),
+    [
+        (b"a", (b"a",)),
+        (0.5, (0.5,)),
+        (Decimal("1.50"), ("1.50",)),
+        (date(2024, 2, 29), (2024, 2, 29)),
+        (datetime(2024, 2, 29, 1, 2, 3, 4), (2024, 2, 29, 1, 2, 3, 4)),
+        (time(1, 2, 3, 4), (1, 2, 3, 4)),
+        (timedelta(days=-4, seconds=1), (-4, 1)),
+    ],
+)
+def test_a_subclass_is_its_base_whatever_it_says_of_itself(value: Any, arguments: Any) -> None:
+    lies = {name: lambda self, *_: "lies" for name in ("__str__", "__repr__", "__format__", "isoformat", "hex")}
+    lying = type("Lying", (type(value),), lies)(*arguments)
+    for types in (MYSQL_TYPES, SQLITE_TYPES):
+        got = to_driver(types, lying)
+        assert got == to_driver(types, value)
+        assert type(got) in (type(value), str)
+
+
 @pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan"), Decimal("NaN"), Decimal("-Infinity")])
 def test_what_is_no_number_is_refused(value: Any) -> None:
     for types in (MYSQL_TYPES, SQLITE_TYPES):
