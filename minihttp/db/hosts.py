@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-__all__ = ["Address", "Hosts", "host_and_port"]
+__all__ = ["Address", "Hosts", "host_and_port", "obstacle"]
 
 logger = logging.getLogger("minihttp.db")
 
@@ -68,3 +68,11 @@ class Hosts:
 def host_and_port(address: Address) -> str:
     """How an address is written: `db.example:3306`."""
     return f"{address[0]}:{address[1]}"
+
+
+def obstacle(said: Mapping[str, str]) -> str:
+    """What keeps a server from taking a change, by its own variables and status; "" for nothing."""
+    # A server outside of any cluster has wsrep_on OFF, or no such variable. super_read_only implies read_only.
+    if said.get("wsrep_on") == "ON" and said.get("wsrep_ready") == "OFF":
+        return "is a node of a cluster and not ready: it has no quorum, or is still joining"
+    return "" if said.get("read_only", "OFF") == "OFF" else "is read-only"

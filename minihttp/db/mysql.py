@@ -21,7 +21,7 @@ from asyncmy.cursors import Cursor, SSCursor
 
 from . import mysql_errors
 from .errors import DatabaseError, QueryError, Unavailable
-from .hosts import Address, Hosts, host_and_port
+from .hosts import Address, Hosts, host_and_port, obstacle
 from .session import Answer, Isolation, Session, Statement, Stream
 from .tls import tls_context
 from .url import DatabaseURL, Engine
@@ -393,10 +393,6 @@ async def identity(driver: Any) -> tuple[str, int, int]:
 
 async def why_not_to_write(driver: Any) -> str:
     """What keeps this server from taking a change, or "". SHOW works everywhere, also on a node without quorum."""
-    # super_read_only implies read_only; a server outside of any cluster has wsrep_on OFF, or no such variable.
-    set_to = await rows_of(driver, "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('read_only', 'wsrep_on')")
-    ready = await rows_of(driver, "SHOW GLOBAL STATUS LIKE 'wsrep_ready'")
-    if ("wsrep_on", "ON") in set_to and ("wsrep_ready", "OFF") in ready:
-        return "is a node of a cluster and not ready: it has no quorum, or is still joining"
-    writable = ("read_only", "OFF") in set_to or not any(name == "read_only" for name, _ in set_to)
-    return "" if writable else "is read-only"
+    variables = await rows_of(driver, "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('read_only', 'wsrep_on')")
+    status = await rows_of(driver, "SHOW GLOBAL STATUS LIKE 'wsrep_ready'")
+    return obstacle({str(name): str(value) for name, value in [*variables, *status]})

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from minihttp.db.hosts import FIRST_REST, LONGEST_REST, Address, Hosts
+from minihttp.db.hosts import FIRST_REST, LONGEST_REST, Address, Hosts, obstacle
 
 A: Address = ("a", 3306)
 B: Address = ("b", 3307)
@@ -54,3 +54,22 @@ def test_the_operator_reads_of_every_move_once(caplog: pytest.LogCaptureFixture)
         for each in (A, A, B, B, A):
             hosts.works(each)
     assert [each.getMessage().rpartition(" ")[2] for each in caplog.records] == ["b:3307", "a:3306"]
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ({}, ""),
+        ({"read_only": "OFF"}, ""),
+        ({"read_only": "ON"}, "is read-only"),
+        ({"read_only": "NO_LOCK"}, "is read-only"),
+        ({"read_only": "OFF", "wsrep_on": "ON", "wsrep_ready": "ON"}, ""),
+        ({"read_only": "OFF", "wsrep_on": "OFF", "wsrep_ready": "OFF"}, ""),
+        (
+            {"wsrep_on": "ON", "wsrep_ready": "OFF"},
+            "is a node of a cluster and not ready: it has no quorum, or is still joining",
+        ),
+    ],
+)
+def test_what_keeps_a_server_from_taking_a_change(said: dict[str, str], reason: str) -> None:
+    assert obstacle(said) == reason
