@@ -48,10 +48,10 @@ async def test_pages_join_to_the_whole(items: Repository[Item], order_by: Any) -
     for limit in (1, 5, 24):
         pages: list[Item] = []
         page = await items.find(order_by=order_by, limit=limit)
-        while page:
+        while page and len(pages) < len(whole):  # a page that comes twice must not come for ever
             pages += page
             page = await items.find(order_by=order_by, limit=limit, after=page[-1])
-        assert pages == whole
+        assert (pages, page) == (whole, [])
     assert await items.find(order_by=order_by, after=whole[3]) == whole[4:]
     assert await items.find(order_by=order_by, after=whole[3], limit=2, offset=1) == whole[5:7]
 

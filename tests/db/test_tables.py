@@ -83,6 +83,7 @@ async def test_a_field_without_a_column(db: Database) -> None:
     for fields, complaint in (
         (("id", "name", "age", "emial"), r"field 'emial' has no column \(did you mean 'email'\?\)"),
         (("id", "name", "age", "email", "shoes"), r"field 'shoes' has no column \(a migration may add it\)"),
+        (("id", "name", "age", "email", "names"), r"field 'names' has no column \(a migration may add it\)"),
         (("id", "name", "age", "emial"), r"column 'email' has no field \(add one, give the column a DEFAULT"),
         (("id", "shoes"), r"'shoes' has no column .*; column 'name' has .*; column 'age' has .*; column 'email' has"),
     ):
@@ -143,6 +144,16 @@ async def test_a_table_of_another_schema(db: Database) -> None:
     users = Repository(model, table="elsewhere.people", db=db)
     with pytest.raises(QueryError, match="elsewhere"):
         await users.find()
+
+
+async def test_the_schema_says_which_table_is_compared(db: Database) -> None:
+    table, key = ("main.people", "id") if db.engine == "sqlite" else ("information_schema.schemata", "schema_name")
+    users: Repository[Any] = Repository(make_dataclass("Part", [(key, int)]), table=table, db=db, key=key, partial=True)
+    async with db.transaction() as tx:
+        if db.engine == "sqlite":
+            await tx.execute("CREATE TEMPORARY TABLE people (other INTEGER)")
+        await users.on(tx).count()
+    assert users._check.is_done
 
 
 async def test_views_can_be_read(db: Database) -> None:
