@@ -15,20 +15,19 @@ import argparse
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import time
+from functools import cache
 from pathlib import Path
 
+from benchmarks.processes import DidNotAnswer, Server, cpu_seconds, free_port
 from tests.support.debian import CannotFetch, fetch, library_path
 
 PROJECT = Path(__file__).resolve().parents[1]
-PATHS = ["/api/users/1", "/api/users", "/"]  # a row, a list, a page
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
+@cache
 def find_wrk() -> tuple[str, dict[str, str]]:
     """The program, and the environment that it needs."""
     found = shutil.which("wrk")
@@ -41,43 +40,14 @@ def find_wrk() -> tuple[str, dict[str, str]]:
     return str(root / "usr/bin/wrk"), {**os.environ, "LD_LIBRARY_PATH": library_path(root)}
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port
-
-
-def wait_until_it_answers(server: subprocess.Popen[bytes], port: int) -> None:
-    for _ in range(600):
-        if server.poll() is not None:
-            sys.exit(f"the server ended with status {server.returncode} before it answered")
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-            return
-        except ConnectionRefusedError:
-            time.sleep(0.05)
-    sys.exit("the server did not answer within 30 seconds")
-
-
-def cpu_seconds(pid: int) -> float:
-    """What the process has used so far, in user and system time (Linux: to 10 ms; elsewhere as `ps` tells it)."""
-    stat = Path(f"/proc/{pid}/stat")
-    if stat.exists():
-        user, system = stat.read_text().rpartition(")")[2].split()[11:13]
-        return (int(user) + int(system)) / TICKS
-    said = subprocess.run(["ps", "-o", "time=", "-p", str(pid)], capture_output=True, text=True, check=True).stdout
-    seconds = 0.0
-    for part in said.strip().split(":"):
-        seconds = seconds * 60 + float(part)
-    return seconds
-
-
-def measure(wrk: tuple[str, dict[str, str]], pid: int, url: str, seconds: int, connections: int) -> str:
+def measure(wrk: tuple[str, dict[str, str]], server: Server, path: str, seconds: int, connections: int) -> str:
+    url = f"http://127.0.0.1:{server.port}{path}"
     program, environment = wrk
     command = [program, "--latency", "-t1", f"-c{connections}", f"-d{seconds}s", url]
-    before = cpu_seconds(pid)
+    pids = server.pids
+    before = cpu_seconds(pids)
     said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
-    used = cpu_seconds(pid) - before
+    used = cpu_seconds(pids) - before
 
     requests = re.search(r"(\d+) requests in", said)
     if requests is None or requests[1] == "0":
@@ -93,27 +63,22 @@ def measure(wrk: tuple[str, dict[str, str]], pid: int, url: str, seconds: int, c
 def main() -> None:
     """Measure each path in turn, after a second in which the server warms up."""
     parser = argparse.ArgumentParser(prog="make wrk ARGS=", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument(
-        "paths", nargs="*", default=["/api/users/1", "/api/users", "/"], help="to measure, each in turn"
-    )
+    parser.add_argument("paths", nargs="*", default=["/api/users/1", "/api/users", "/"], help="a row, a list, a page")
     parser.add_argument("--seconds", type=int, default=4)
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--database", help="a URL; an empty SQLite file by default")
     options = parser.parse_args()
     wrk, port = find_wrk(), free_port()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, Path(folder, "log").open("w") as log:
         database = options.database or f"sqlite:///{folder}/wrk.db"
         command = [sys.executable, "examples/users_app.py", "--port", str(port), "--database", database]
-        server = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.DEVNULL)
         try:
-            wait_until_it_answers(server, port)
-            for path in options.paths:
-                url = f"http://127.0.0.1:{port}{path}"
-                measure(wrk, server.pid, url, 1, options.connections)
-                print(f"{path:<20}{measure(wrk, server.pid, url, options.seconds, options.connections)}", flush=True)
-        finally:
-            server.terminate()
-            server.wait(30)
+            with Server(command, port, log=log) as server:
+                for path in options.paths:
+                    measure(wrk, server, path, 1, options.connections)
+                    print(f"{path:<20}{measure(wrk, server, path, options.seconds, options.connections)}", flush=True)
+        except DidNotAnswer as error:
+            sys.exit(f"the example: {error}")
 
 
 if __name__ == "__main__":
