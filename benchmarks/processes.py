@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Self
 
@@ -181,17 +181,12 @@ class Server:
         raise DidNotAnswer(f"no answer within {PATIENCE:g} seconds: {self.last_words()}")
 
     def close(self) -> None:
-        """End it: the root politely, then whatever of its tree is left, by its number."""
-        started = self.pids
+        """End it: the root politely, then whatever is left of the group that was made for it."""
         self._process.terminate()
         try:
             self._process.wait(5)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        for pid in set(started[1:]).intersection(parents() if LINUX else ()):
-            try:
-                if os.getpgid(pid) == self._process.pid:
-                    os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)

@@ -1,0 +1,243 @@
+"""Tables from the raw results: for a terminal, for a page, and for the README.
+
+Owns: medians, ratios, who stands where, and the words that go with the figures.
+Must not know: how anything was measured, beyond what the records say.
+Invariant: every figure shown is computed from records; the same records give the same text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from statistics import median
+
+from benchmarks.records import Record, only
+from benchmarks.workloads import BY_NAME, WORKLOADS, Workload
+
+README = Path(__file__).parents[1] / "README.md"
+BEGIN, END = "<!-- bench:begin -->\n", "<!-- bench:end -->\n"
+BASE = "minihttp"
+NOT_YET = "No full run has been recorded yet: `make bench` makes one.\n"
+README_COLUMNS = ("plaintext", "browser", "json", "params", "post", "pipelined", "once", "latency")
+README_DATABASE = ("mysql-one", "mysql-twenty", "mysql-update", "sqlite-one")
+
+UNITS = {
+    "us": "CPU microseconds per request",
+    "us/MiB": "CPU microseconds per MiB; in brackets the memory that it took at most, MiB",
+    "ms": "milliseconds",
+    "KiB": "KiB",
+}
+
+
+@dataclass(frozen=True)
+class Results:
+    """What the records say: `value(workload, contender)` is the median of the rounds, None where there is none."""
+
+    records: Sequence[Record]
+
+    @cached_property
+    def run(self) -> Record:
+        return self.records[0]
+
+    @cached_property
+    def contenders(self) -> dict[str, Record]:
+        return {str(each["name"]): each for each in only(self.records, "contender")}
+
+    @cached_property
+    def measured(self) -> dict[tuple[str, str], list[Record]]:
+        found: dict[tuple[str, str], list[Record]] = {}
+        for each in only(self.records, "measurement"):
+            found.setdefault((each["workload"], each["contender"]), []).append(each)
+        return found
+
+    def of(self, workload: str, contender: str, pick: Callable[[Record], float]) -> float | None:
+        rounds = self.measured.get((workload, contender))
+        return median(pick(each) for each in rounds) if rounds else None
+
+    def value(self, workload: str, contender: str) -> float | None:
+        return self.of(workload, contender, lambda each: float(each["value"]))
+
+    def names(self, workloads: Iterable[Workload]) -> list[str]:
+        """Who was measured with any of these: limits first, then by cost in the first workload that they have."""
+        wanted = list(workloads)
+        found = {name for workload, name in self.measured if workload in {each.name for each in wanted}}
+
+        def place(name: str) -> tuple[bool, float]:
+            values = (self.value(each.name, name) for each in wanted)
+            return not name.startswith("limit"), next((each for each in values if each is not None), 0.0)
+
+        return sorted(found, key=place)
+
+    def base(self, workload: Workload) -> float | None:
+        """What minihttp needs, on the first Python and uvloop: ratios are to this."""
+        own = "minihttp, minihttp.db" if workload.group == "database" else BASE
+        return self.value(workload.name, own)
+
+
+def digits(value: float) -> str:
+    """Three significant digits, as a person would write them."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def cell(results: Results, workload: Workload, name: str) -> str:
+    """A figure and its ratio to minihttp: `12.3 1.60x`."""
+    value = results.value(workload.name, name)
+    if value is None:
+        return "-"
+    base = results.base(workload)
+    ratio = f" {value / base:.2f}x" if base and value >= 0 else ""
+    if workload.kind == "latency":
+        middle = results.of(workload.name, name, lambda each: each["latency_us"]["50"] / 1000)
+        return f"{digits(middle or 0)} / {digits(value)}"
+    if workload.kind in ("upload", "download"):
+        peak = results.of(workload.name, name, lambda each: float(each["peak_mib"]))
+        return f"{digits(value)}{ratio} ({max(peak or 0, 0):.0f})"
+    return digits(value) + ratio
+
+
+def heading(workload: Workload) -> str:
+    return f"{workload.title}, p50 / p99 ms" if workload.kind == "latency" else workload.title
+
+
+def rows(results: Results, workloads: Sequence[Workload]) -> list[list[str]]:
+    """A heading, and a row for each contender that was measured with any of these."""
+    names = results.names(workloads)
+    made = [["", *(heading(each) for each in workloads)]]
+    for name in names:
+        made.append(
+            [f"**{name}**" if name.startswith(BASE) else name, *(cell(results, each, name) for each in workloads)]
+        )
+    return made
+
+
+def as_markdown(table: Sequence[Sequence[str]]) -> str:
+    head, *body = table
+    lines = [head, ["---", *("---:" for _ in head[1:])], *body]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def as_text(table: Sequence[Sequence[str]]) -> str:
+    """Columns under short headings, for a terminal of 120 columns."""
+    plain = [[each.replace("**", "") for each in line] for line in table]
+    widths = [max(len(each) for each in column) for column in zip(*plain, strict=True)]
+    lines = []
+    for line in plain:
+        first, *others = (
+            each.ljust(width) if not at else each.rjust(width)
+            for at, (each, width) in enumerate(zip(line, widths, strict=True))
+        )
+        lines.append("  ".join([first, *others]).rstrip())
+    return "\n".join(lines) + "\n"
+
+
+def groups(results: Results) -> list[tuple[str, list[Workload]]]:
+    """The workloads that were measured, by group, in their order."""
+    have = {workload for workload, _ in results.measured}
+    made: dict[str, list[Workload]] = {}
+    for each in WORKLOADS:
+        if each.name in have:
+            made.setdefault(each.group, []).append(each)
+    return list(made.items())
+
+
+def terminal(records: Sequence[Record]) -> str:
+    """All tables, with the workloads' short names; `x` is the ratio to minihttp on uvloop."""
+    results = Results(records)
+    parts = []
+    for group, workloads in groups(results):
+        table = rows(results, workloads)
+        table[0][1:] = [each.name for each in workloads]
+        parts.append(f"{group}: {'; '.join(units(workloads))}\n{as_text(table)}")
+    missing = [f"{each['contender']}: {each['workload']}: {each['reason']}" for each in only(records, "missing")]
+    return "\n".join([*parts, *missing])
+
+
+def units(workloads: Iterable[Workload]) -> list[str]:
+    return list(dict.fromkeys(UNITS[each.unit] for each in workloads))
+
+
+def about(results: Results) -> str:
+    """When, where and with what: the facts without which the figures mean nothing."""
+    run, machine, versions = results.run, results.run["machine"], results.run["versions"]
+    changed = f" with uncommitted changes ({run['changed']})" if run["changed"] else ""
+    days = sorted({str(each["at"])[:10] for each in only(results.records, "measurement")})
+    return (
+        f"Commit {run['commit']}{changed}, {' to '.join(dict.fromkeys([days[0], days[-1]]))}, Python "
+        f"{versions['first']['python']}, {machine['cpu']}, {machine['cores']} cores, {machine['system']}, wrk "
+        f"{versions['wrk']}, {versions['database']}. Off: {run['off']}.\n"
+    )
+
+
+METHOD = """\
+Each contender runs one worker process as its documentation advises for production, pinned to one core; wrk (or our own
+client) runs on another, 64 connections where nothing else is said. All contenders of a workload run at the same time
+and are loaded in turn, for {seconds} s, {rounds} rounds, so that what the machine does meanwhile meets all of them;
+shown is the median. The figure is CPU time, user and system, of the contender's whole process tree, divided by the
+answers. It depends less on the machine than requests a second do. `x` compares with minihttp on uvloop, Python
+{python}. The limit is an `asyncio.Protocol` that writes canned bytes without reading what came.
+
+Before it is measured, each answer is compared: status and body are equal, byte by byte for text, by value for JSON
+(encoders differ in spaces and escapes), but for white space in pages. Not equal are the other header fields: Date,
+Server, cookies or security headers that a framework adds.
+"""
+LATENCY = """\
+Latency is taken at half of the rate that the contender reached a second before: 256 connections, each of which waits
+for an exponentially distributed time before its next request, so that arrivals are independent of answers.
+"""
+
+
+def method(results: Results) -> str:
+    run = results.run
+    settings = {**run["settings"], "python": run["versions"]["first"]["python"].rpartition(".")[0]}
+    return METHOD.format(**settings)
+
+
+def markdown(records: Sequence[Record]) -> str:
+    """The page of results: method, tables, plots, how each contender was run, and what is missing."""
+    results = Results(records)
+    parts = ["# Results\n", about(results), method(results), LATENCY]
+    for group, workloads in groups(results):
+        parts += [f"## {group.capitalize()}\n", f"{'; '.join(units(workloads)).capitalize()}.\n"]
+        parts += [as_markdown(rows(results, workloads))]
+    plots = ("requests.svg", "database.svg", "connections.svg", "latency.svg")
+    parts += ["## Plots\n", "\n".join(f"![{each}]({each})" for each in plots) + "\n"]
+    commands = [["", "command", "loop", "versions"]]
+    for name, each in results.contenders.items():
+        versions = ", ".join(f"{package} {version}" for package, version in each["versions"].items())
+        commands.append([name, f"`{each['command']}`", each["loop"], versions])
+    parts += ["## How each was run\n", as_markdown(commands)]
+    missing = [
+        [each["contender"], BY_NAME[each["workload"]].title, each["reason"].replace("|", "¦").replace("\n", " ")]
+        for each in only(records, "missing")
+    ]
+    if missing:
+        parts += ["## What is missing\n", as_markdown([["", "workload", "reason"], *missing])]
+    return "\n".join(parts)
+
+
+def readme_section(records: Sequence[Record]) -> str:
+    """What stands between the marks in the README."""
+    if not records:
+        return NOT_YET
+    results = Results(records)
+    main = [BY_NAME[each] for each in README_COLUMNS]
+    database = [BY_NAME[each] for each in README_DATABASE]
+    parts = [
+        "CPU microseconds per request, and the ratio to minihttp on uvloop; lower is better.\n",
+        as_markdown(rows(results, main)),
+        "The same with a database, each with the layer that its documentation shows, and with the driver by hand:\n",
+        as_markdown(rows(results, database)),
+        about(results),
+        method(results),
+        "Everything else: [benchmarks/results/results.md](benchmarks/results/results.md).\n",
+    ]
+    return "\n".join(parts)
+
+
+def update_readme(records: Sequence[Record], readme: Path = README) -> None:
+    """Put the section between its marks."""
+    before, _, rest = readme.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    readme.write_text(before + BEGIN + readme_section(records) + END + after)

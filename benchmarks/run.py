@@ -1,0 +1,182 @@
+"""The whole benchmark: every workload, every round, every contender, in this order, so that rounds interleave.
+
+Owns: the order, what is left out because it is there already, and what is written down.
+Must not know: how a number is taken or shown.
+Invariant: a measurement is recorded once, complete, right after it was taken; a contender that fails is recorded as
+missing with its reason, and the others go on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks import checking, load, measure
+from benchmarks.contenders import Contender, Fleet, contenders
+from benchmarks.install import PROJECT
+from benchmarks.peers import Peer
+from benchmarks.processes import DidNotAnswer, Server
+from benchmarks.progress import Progress
+from benchmarks.records import Records
+from benchmarks.workloads import Workload
+
+# What a piece of each kind takes, in seconds besides the seconds of load; for the estimate only.
+TAKES = {"wrk": 0.3, "latency": 3.5, "upload": 0.8, "download": 0.8, "idle": 1.5, "import": 4.0}
+START = 0.6
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to measure, for how many seconds at a time, and for at most how many rounds."""
+
+    workloads: Sequence[Workload]
+    peers: Sequence[Peer]
+    seconds: int
+    rounds: int
+
+    def rounds_of(self, workload: Workload) -> int:
+        return min(workload.rounds, self.rounds)
+
+    def takes(self, workload: Workload) -> float:
+        """Seconds for one measurement."""
+        loaded = self.seconds if workload.kind in ("wrk", "latency") else 0
+        return loaded + TAKES[workload.kind]
+
+    def seconds_in_all(self) -> float:
+        total = 0.0
+        for workload in self.workloads:
+            able, _ = contenders(workload, self.peers)
+            total += len(able) * (START + self.rounds_of(workload) * self.takes(workload))
+        return total
+
+
+class Benchmark:
+    """One run of a plan: `Benchmark(plan, fleet, records).run()`."""
+
+    def __init__(self, plan: Plan, fleet: Fleet, records: Records) -> None:
+        self._plan, self._fleet, self._records = plan, fleet, records
+        self._progress = Progress(plan.seconds_in_all())
+
+    def run(self) -> None:
+        try:
+            for workload in self._plan.workloads:
+                self._run(workload)
+        finally:
+            self._progress.close()
+
+    def _run(self, workload: Workload) -> None:
+        able, missing = contenders(workload, self._plan.peers)
+        self._describe(workload)
+        for name, reason in missing.items():
+            self._miss(workload, name, reason)
+        todo = [each for each in able if not self._settled(workload, each)]
+        self._progress.skip((len(able) - len(todo)) * (START + self._plan.takes(workload)))
+        self._fleet.keep({Fleet.key(workload, each) for each in todo} if workload.kind != "import" else set())
+        todo = [each for each in todo if self._prepare(workload, each)]
+        for number in range(1, self._plan.rounds_of(workload) + 1):
+            for each in todo:
+                done = self._records.has(
+                    record="measurement", workload=workload.name, contender=each.name, round=number
+                )
+                if done:
+                    self._progress.skip(self._plan.takes(workload))
+                elif not self._missed(workload, each):
+                    self._measure(workload, each, number)
+
+    def _describe(self, workload: Workload) -> None:
+        """Once for each workload: how it is loaded."""
+        if self._records.has(record="workload", name=workload.name):
+            return
+        command = ["our own client"]
+        if workload.kind in ("wrk", "latency"):
+            command = ["wrk", *load.command(workload, 0, self._plan.seconds, connections=workload.connections)]
+        self._records.add(record="workload", name=workload.name, title=workload.title, command=command)
+
+    def _settled(self, workload: Workload, contender: Contender) -> bool:
+        last = self._plan.rounds_of(workload)
+        wanted = {"workload": workload.name, "contender": contender.name}
+        return self._missed(workload, contender) or self._records.has(record="measurement", round=last, **wanted)
+
+    def _missed(self, workload: Workload, contender: Contender) -> bool:
+        return self._records.has(record="missing", workload=workload.name, contender=contender.name)
+
+    def _miss(self, workload: Workload, name: str, reason: str) -> None:
+        if not self._records.has(record="missing", workload=workload.name, contender=name):
+            self._records.add(record="missing", workload=workload.name, contender=name, reason=reason)
+
+    def _prepare(self, workload: Workload, contender: Contender) -> bool:
+        """Start the contender and compare its answer; whether it can be measured."""
+        if workload.kind == "import":
+            return True
+        self._progress.step(START, workload.title, contender.name)
+        try:
+            server = self._fleet.serve(workload, contender)
+            self._introduce(contender, server)
+            if workload.kind not in ("upload", "download"):  # these are compared at each measurement
+                answer = checking.check(workload, server.port)
+                self._records.add(record="answer", workload=workload.name, contender=contender.name, **answer)
+        except (DidNotAnswer, checking.WrongAnswer) as error:
+            self._fail(workload, contender, error)
+            return False
+        return True
+
+    def _introduce(self, contender: Contender, server: Server) -> None:
+        """Once for each contender: how it runs."""
+        if self._records.has(record="contender", name=contender.name):
+            return
+        peer = contender.peer
+        environment = self._fleet.place.environments[peer.python]
+        names = ("python", *(each.lower() for each in peer.packages))
+        versions = {each: environment.versions[each] for each in names if each in environment.versions}
+        hidden = {
+            str(environment.folder): "",
+            str(self._fleet.place.folder): "",
+            str(PROJECT): "",
+            str(server.port): "PORT",
+        }
+        command = " ".join(server.command)
+        for path, shown in hidden.items():
+            command = command.replace(path, shown)
+        way = contender.way.name if contender.way else ""
+        self._records.add(
+            record="contender",
+            name=contender.name,
+            peer=peer.name,
+            way=way,
+            kind=peer.kind,
+            python=versions["python"],
+            loop=peer.loop,
+            versions=versions,
+            command=command.replace("/bin/", ""),
+        )
+
+    def _measure(self, workload: Workload, contender: Contender, number: int) -> None:
+        self._progress.step(self._plan.takes(workload), workload.title, contender.name)
+        try:
+            found = self._number(workload, contender)
+        except (DidNotAnswer, checking.WrongAnswer, RuntimeError, OSError) as error:
+            self._fail(workload, contender, error)
+            return
+        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        named = {"workload": workload.name, "contender": contender.name, "round": number}
+        self._records.add(record="measurement", **named, at=at, **found)
+
+    def _number(self, workload: Workload, contender: Contender) -> dict[str, Any]:
+        if workload.kind == "import":
+            python = self._fleet.place.environments[contender.peer.python].python
+            return measure.import_cost(python, contender.peer.imports, PROJECT)
+        server = self._fleet.serve(workload, contender)
+        if workload.kind == "latency":
+            return measure.latency(workload, server, self._plan.seconds)
+        if workload.kind == "idle":
+            return measure.idle(server)
+        if workload.kind in ("upload", "download"):
+            return measure.body(workload, server)
+        found, _ = measure.requests(workload, server, self._plan.seconds)
+        return found
+
+    def _fail(self, workload: Workload, contender: Contender, error: Exception) -> None:
+        self._miss(workload, contender.name, str(error).replace(str(PROJECT), ""))
+        self._progress.say(f"{contender.name}: {error}")

@@ -1,0 +1,374 @@
+"""The benchmark's own arithmetic: what is compared, counted, kept, left out and shown."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import select
+import sqlite3
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import checking, databases, load, plots, processes, report
+from benchmarks.__main__ import RESULTS, chosen_peers, chosen_workloads
+from benchmarks.apps import content, minihttp_app
+from benchmarks.contenders import NO_WAYS, Contender, Fleet, Place, contenders
+from benchmarks.install import HERE, Environment, requirements
+from benchmarks.peers import PEERS, SECOND
+from benchmarks.progress import Progress
+from benchmarks.records import Records
+from benchmarks.records import load as load_records
+from benchmarks.run import Plan
+from benchmarks.workloads import BY_NAME, ORDER, WORKLOADS, Workload
+from minihttp.testing import Client
+
+HOUR = 3600
+
+
+# --- what is measured ------------------------------------------------------------------------------------------------
+
+
+def test_the_order_is_a_kibibyte() -> None:
+    assert len(json.dumps(ORDER)) == 1024
+
+
+def test_a_full_run_takes_less_than_an_hour() -> None:
+    assert Plan(WORKLOADS, [*PEERS, *SECOND], 1, 5).seconds_in_all() < HOUR
+
+
+@pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.name)
+def test_every_peer_has_its_application_and_pinned_packages(peer: Any) -> None:
+    pinned = {each.partition("==")[0].partition("[")[0] for each in requirements(HERE / "requirements.txt")}
+    assert set(peer.packages) <= pinned
+    assert (HERE / f"apps/{peer.app}.py").exists()
+    assert all((HERE / f"layers/{way.layer}.py").exists() for way in peer.ways if way.layer)
+    assert set(peer.lacks) <= {each.name for each in WORKLOADS} | {each.variant for each in WORKLOADS}
+
+
+def test_requirements_are_exact() -> None:
+    assert [each for each in requirements(HERE / "requirements.txt") if "==" not in each] == []
+
+
+def names(workload: str) -> list[str]:
+    able, _ = contenders(BY_NAME[workload], PEERS)
+    return [each.name for each in able]
+
+
+def test_who_is_measured_with_what_and_why_not() -> None:
+    assert {"minihttp", "limit on asyncio", "Tornado", "Quixote"} <= set(names("plaintext"))
+    assert "limit" not in names("json")
+    assert {"aiohttp, aiomysql", "aiohttp, driver by hand", "Django, Django's ORM"} <= set(names("mysql-one"))
+    assert "aiohttp, aiomysql" not in names("sqlite-one")
+    assert "limit" not in names("import")
+    _, missing = contenders(BY_NAME["mysql-one"], PEERS)
+    assert missing["Bottle"] == NO_WAYS
+    assert "limit" not in missing
+    assert "proxy" in contenders(BY_NAME["tls"], PEERS)[1]["Robyn"]
+
+
+def test_a_part_of_it_is_chosen_by_name_and_group() -> None:
+    assert [each.name for each in chosen_workloads("json,memory")] == ["json", "idle", "import"]
+    assert chosen_workloads("") == WORKLOADS
+    assert [each.name for each in chosen_peers("granian", {""})] == [
+        "minihttp",
+        "limit",
+        "Granian, RSGI",
+        "Granian, ASGI",
+    ]
+    assert chosen_peers("", {""}) == PEERS
+    with pytest.raises(SystemExit, match="ONLY=jsn is no workload"):
+        chosen_workloads("jsn")
+    with pytest.raises(SystemExit, match="PEER=nobody is nobody"):
+        chosen_peers("nobody", {""})
+
+
+def test_wrk_is_told_what_to_send() -> None:
+    told = load.command(BY_NAME["post"], 8000, 1, connections=64)
+    assert told[:4] == ["-t1", "-c64", "-d1s", "--timeout"]
+    assert told[told.index("--") - 1] == "http://127.0.0.1:8000/"
+    assert {"method=POST", "path=/orders", "depth=1", "think=0", "header=Content-Type: application/json"} < set(told)
+    assert f"body={json.dumps(ORDER)}" in told
+    assert "https://127.0.0.1:8000/" in load.command(BY_NAME["tls"], 8000, 1, connections=64)
+
+
+# --- what is compared ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("workload", "text"),
+    [
+        ("plaintext", "Hello, world!"),
+        ("params", '{"page":2,"slug":"on-numbers", "id":7}'),
+        ("page", checking.expected(BY_NAME["page"]).replace("\n", "\n\n  ")),
+        ("upload", "104857600"),
+        ("mysql-update", '{"id": 7, "age": 7}'),
+    ],
+)
+def test_an_answer_that_means_the_same_passes(workload: str, text: str) -> None:
+    checking.compare(BY_NAME[workload], 200, text)
+
+
+@pytest.mark.parametrize(
+    ("workload", "status", "text"),
+    [
+        ("plaintext", 200, "Hello, world! "),
+        ("plaintext", 500, "Hello, world!"),
+        ("params", 200, '{"id": "7", "slug": "on-numbers", "page": 2}'),
+        ("params", 200, "Hello"),
+        ("page", 200, checking.expected(BY_NAME["page"]).replace("&lt;", "<")),
+        ("mysql-twenty", 200, "[]"),
+    ],
+)
+def test_another_answer_does_not(workload: str, status: int, text: str) -> None:
+    with pytest.raises(checking.WrongAnswer, match=workload):
+        checking.compare(BY_NAME[workload], status, text)
+
+
+PLAIN = [each for each in WORKLOADS if each.group == "requests" or each.kind == "upload"]
+
+
+@pytest.mark.parametrize("workload", PLAIN, ids=lambda workload: workload.name)
+async def test_our_own_application_answers_as_all_must(workload: Workload) -> None:
+    async with Client(minihttp_app.app) as client:
+        body = b"".join(content.chunks()) if workload.kind == "upload" else workload.body.encode()
+        headers = dict(workload.headers)
+        reply = await client.request(workload.method, workload.path, content=body or None, headers=headers)
+        checking.compare(workload, reply.status, reply.text)
+
+
+def test_both_databases_hold_the_same_people(tmp_path: Path) -> None:
+    url = databases.sqlite(tmp_path / "people.db")
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+        rows = connection.execute("SELECT id, name, age, sex, city FROM user ORDER BY id").fetchall()
+    connection.close()
+    assert rows == [tuple(databases.person(id).values()) for id in range(1, 1001)]
+
+
+# --- processes -------------------------------------------------------------------------------------------------------
+
+BUSY = "import time\nwhile time.process_time() < 0.3: pass\n"
+FAMILY = f"""
+import http.server, subprocess, sys, threading
+def busy():
+    exec({BUSY!r})
+subprocess.run([sys.executable, "-c", {BUSY!r}])
+thread = threading.Thread(target=busy); thread.start(); thread.join()
+subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), http.server.BaseHTTPRequestHandler).serve_forever()
+"""
+
+
+def run_family(tmp_path: Path) -> Iterator[processes.Server]:
+    port = processes.free_port()
+    with (tmp_path / "log").open("w") as log:
+        command = [sys.executable, "-c", FAMILY, str(port)]
+        with processes.Server(command, port, log=log) as server:
+            yield server
+
+
+def test_the_cost_of_a_tree_counts_threads_and_children_that_have_ended(tmp_path: Path) -> None:
+    for server in run_family(tmp_path):
+        pids = server.pids
+        assert len(pids) == 2
+        assert processes.cpu_seconds(pids[:1]) > 0.6 - 0.02  # the ended child is known to 10 ms
+        assert processes.cpu_seconds(pids) > processes.cpu_seconds(pids[:1])
+        assert processes.status_kib(pids, "VmRSS") > processes.status_kib(pids[:1], "VmRSS") > 1000
+        child = os.pidfd_open(pids[1])
+        assert select.select([child], [], [], 0)[0] == []
+    ended, _, _ = select.select([child], [], [], 10)
+    os.close(child)
+    assert ended == [child]
+
+
+def test_a_server_that_ends_says_why(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("w") as log:
+        command = [sys.executable, "-c", "raise SystemExit('no port for me')"]
+        with pytest.raises(processes.DidNotAnswer, match="status 1: no port for me"):
+            processes.Server(command, processes.free_port(), log=log).__enter__()
+
+
+# --- contenders ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    made = Path(sys.prefix)  # this environment has what the limits need
+    return Place({"": Environment(made, {})}, {}, tmp_path)
+
+
+def limit() -> Contender:
+    return next(each for each in contenders(BY_NAME["plaintext"], PEERS)[0] if each.name == "limit on asyncio")
+
+
+def test_a_contender_is_started_once_checked_and_ended(place: Place) -> None:
+    with Fleet(place) as fleet:
+        server = fleet.serve(BY_NAME["plaintext"], limit())
+        assert fleet.serve(BY_NAME["browser"], limit()) is server
+        found = checking.check(BY_NAME["plaintext"], server.port)
+        assert found == {"fields": ["content-length", "content-type", "date"], "body_bytes": 13}
+        with pytest.raises(checking.WrongAnswer, match="json: answered 200 'Hello"):
+            checking.check(BY_NAME["json"], server.port)
+        burst = fleet.serve(BY_NAME["pipelined"], limit())
+        assert burst is not server
+        checking.check(BY_NAME["pipelined"], burst.port)
+        fleet.keep({Fleet.key(BY_NAME["pipelined"], limit())})
+        assert (server.runs, burst.runs) == (False, True)
+    assert not burst.runs
+
+
+def test_tls_is_served_with_a_certificate_of_our_own(place: Place) -> None:
+    place.make_certificate()
+    with Fleet(place) as fleet:
+        checking.check(BY_NAME["tls"], fleet.serve(BY_NAME["tls"], limit()).port)
+
+
+def test_a_contender_that_has_died_is_not_measured(place: Place) -> None:
+    with Fleet(place) as fleet:
+        server = fleet.serve(BY_NAME["plaintext"], limit())
+        subprocess.run(["kill", "-9", str(server.pids[0])], check=True)
+        server._process.wait(10)
+        with pytest.raises(processes.DidNotAnswer, match="ended by itself"):
+            fleet.serve(BY_NAME["plaintext"], limit())
+
+
+# --- records ---------------------------------------------------------------------------------------------------------
+
+RUN = {
+    "commit": "0123456789ab",
+    "changed": "",
+    "machine": {"cpu": "a CPU", "cores": 2, "system": "Linux 6"},
+    "versions": {"wrk": "4.1.0", "database": "11.4-MariaDB", "first": {"python": "3.11.7"}},
+    "settings": {"seconds": 1, "rounds": 3},
+    "off": "access logs",
+}
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    path = tmp_path / "results/raw.jsonl"
+    Records(path, RUN).add(record="measurement", workload="json", contender="Sanic", round=1, value=30.0)
+    with path.open("a") as file:
+        file.write('{"record": "measurement", "workload": "js')  # the lights went out
+    again = Records(path, RUN)
+    assert again.resumed
+    assert again.has(record="measurement", workload="json", contender="Sanic", round=1)
+    assert not again.has(record="measurement", workload="json", contender="Sanic", round=2)
+    again.add(record="missing", workload="tls", contender="Robyn", reason="none")
+    assert [each["record"] for each in load_records(path)] == ["run", "measurement", "missing"]
+
+
+@pytest.mark.parametrize("name", ["commit", "changed", "machine", "versions", "settings"])
+def test_another_run_starts_anew(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "raw.jsonl"
+    Records(path, RUN).add(record="measurement", workload="json", contender="Sanic", round=1, value=30.0)
+    other = Records(path, {**RUN, name: "other"})
+    assert not other.resumed
+    assert [each["record"] for each in load_records(path)] == ["run"]
+
+
+# --- what is shown ---------------------------------------------------------------------------------------------------
+
+
+def measurement(workload: str, contender: str, value: float, **more: Any) -> dict[str, Any]:
+    named = {"workload": workload, "contender": contender, "at": "2026-11-22T12:00:00Z"}
+    return {"record": "measurement", **named, "value": value, **more}
+
+
+RECORDS: list[dict[str, Any]] = [
+    {"record": "run", **RUN},
+    {"record": "contender", "name": "Sanic", "command": "sanic app", "loop": "uvloop", "versions": {"sanic": "25.12"}},
+    *(measurement("plaintext", "minihttp", each) for each in (10.0, 8.0, 90.0)),
+    *(measurement("plaintext", "Sanic", each) for each in (29.0, 30.0, 31.0)),
+    measurement("plaintext", "limit", 5.0),
+    measurement("c1", "Sanic", 40.0),
+    measurement("c1", "minihttp", 20.0),
+    measurement("latency", "Sanic", 4.0, latency_us={each: 1000 + at for at, each in enumerate(plots.PERCENTILES)}),
+    measurement("upload", "Sanic", 300.0, peak_mib=-0.4),
+    measurement("mysql-one", "minihttp, minihttp.db", 50.0),
+    measurement("mysql-one", "Sanic, SQLAlchemy async", 400.0),
+    {"record": "missing", "workload": "tls", "contender": "Robyn", "reason": "it has | none"},
+]
+
+
+def test_a_table_shows_medians_and_ratios_the_cheapest_first_below_the_limit() -> None:
+    results = report.Results(RECORDS)
+    assert report.rows(results, [BY_NAME["plaintext"]]) == [
+        ["", "plaintext, wrk's bare head"],
+        ["limit", "5.00 0.50x"],
+        ["**minihttp**", "10.0 1.00x"],
+        ["Sanic", "30.0 3.00x"],
+    ]
+    assert report.cell(results, BY_NAME["mysql-one"], "Sanic, SQLAlchemy async") == "400 8.00x"
+    assert report.cell(results, BY_NAME["latency"], "Sanic") == "1.00 / 4.00"
+    assert report.cell(results, BY_NAME["upload"], "Sanic") == "300 (0)"
+    assert report.cell(results, BY_NAME["json"], "Sanic") == "-"
+
+
+def test_the_page_says_all_that_the_figures_depend_on() -> None:
+    page = report.markdown(RECORDS)
+    for said in ("0123456789ab", "2026-11-22", "3.11.7", "a CPU", "4.1.0", "11.4-MariaDB", "access logs", "for 1 s"):
+        assert said in page
+    assert "| Sanic | `sanic app` | uvloop | sanic 25.12 |" in page
+    assert "| Robyn | TLS | it has ¦ none |" in page
+    assert "uncommitted" not in page
+    changed = [{**RECORDS[0], "changed": "abc"}, *RECORDS[1:]]
+    assert "with uncommitted changes (abc)" in report.markdown(changed)
+
+
+def test_the_terminal_gets_the_same_figures() -> None:
+    said = report.terminal(RECORDS)
+    assert "Sanic     30.0 3.00x" in said
+    assert "Robyn: tls: it has | none" in said
+    assert max(map(len, said.splitlines())) <= 120
+
+
+def test_the_readme_shows_what_the_committed_results_give() -> None:
+    text = report.README.read_text()
+    shown = text.partition(report.BEGIN)[2].partition(report.END)[0]
+    assert shown == report.readme_section(load_records(RESULTS / "raw.jsonl"))
+
+
+def test_the_section_of_the_readme_is_replaced_and_nothing_else(tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{report.BEGIN}old\n{report.END}after\n")
+    report.update_readme(RECORDS, readme)
+    before, _, rest = readme.read_text().partition(report.BEGIN)
+    section, _, after = rest.partition(report.END)
+    assert (before, after) == ("before\n", "after\n")
+    assert section == report.readme_section(RECORDS)
+    assert "Sanic, SQLAlchemy async" in section
+    assert report.readme_section([]) == report.NOT_YET
+
+
+def test_plots_are_drawings_that_name_every_contender() -> None:
+    drawn = plots.all_plots(RECORDS)
+    assert set(drawn) == {"requests.svg", "database.svg", "connections.svg", "latency.svg"}
+    for drawing in drawn.values():
+        root = ElementTree.fromstring(drawing)
+        said = [each.text for each in root.iter("{http://www.w3.org/2000/svg}text")]
+        assert any(each and each.startswith("Sanic") for each in said)
+    assert plots.all_plots(RECORDS[:1]) == {}
+
+
+def test_labels_keep_their_distance() -> None:
+    places = plots.spread({"a": 10.0, "b": 11.0, "c": 98.0, "d": 99.0}, 14, 100)
+    assert places == {"a": 10.0, "b": 24.0, "c": 86.0, "d": 100}
+
+
+def test_the_bar_says_how_far_it_is() -> None:
+    out = io.StringIO()
+    progress = Progress(100.0, out)
+    progress.skip(20.0)
+    progress.step(40.0, "JSON", "Sanic")
+    progress.step(40.0, "JSON", "Tornado")
+    progress.step(40.0, "TLS", "Sanic")
+    progress.close()
+    first, second = out.getvalue().splitlines()
+    assert first == "  0%  JSON  (about 80 s)"
+    assert second.startswith("100%  TLS")
