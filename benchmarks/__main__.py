@@ -17,7 +17,7 @@ import resource
 import sys
 from pathlib import Path
 
-from benchmarks import databases, facts, install, plots, report
+from benchmarks import databases, facts, install, plots, report, targets
 from benchmarks.contenders import Fleet, Place
 from benchmarks.peers import NEWER, PEERS, SECOND, Peer
 from benchmarks.processes import CLIENT_CORE, LINUX, pin
@@ -63,10 +63,13 @@ def arguments() -> argparse.Namespace:
 
 def write(folder: Path, records: Records, *, full: bool) -> None:
     """Tables and plots from the records; those of a full run stand in the README too."""
-    (folder / "results.md").write_text(report.markdown(records.all))
+    judged = targets.table(report.Results(records.all))
+    page = report.markdown(records.all) + "\n## Targets\n\n" + report.as_markdown(judged)
+    (folder / "results.md").write_text(page)
     for name, drawing in plots.all_plots(records.all).items():
         (folder / name).write_text(drawing)
     print(report.terminal(records.all))
+    print(report.as_text(judged))
     print(f"Written: {folder.relative_to(install.PROJECT)}/ (results.md, raw.jsonl, plots)")
     if full:
         report.update_readme(records.all)

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import checking, databases, load, plots, processes, report
+from benchmarks import checking, databases, load, plots, processes, report, targets
 from benchmarks.__main__ import RESULTS, chosen_peers, chosen_workloads
 from benchmarks.apps import content, minihttp_app
 from benchmarks.contenders import NO_WAYS, Contender, Fleet, Place, contenders
@@ -344,6 +344,54 @@ def test_the_section_of_the_readme_is_replaced_and_nothing_else(tmp_path: Path) 
     assert section == report.readme_section(RECORDS)
     assert "Sanic, SQLAlchemy async" in section
     assert report.readme_section([]) == report.NOT_YET
+
+
+def contender(name: str, kind: str, way: str = "") -> dict[str, Any]:
+    return {"record": "contender", "name": name, "kind": kind, "way": way}
+
+
+def test_a_target_is_a_ratio_to_the_limit_or_to_the_best_of_those_it_names() -> None:
+    results = report.Results(
+        [
+            {"record": "run", **RUN},
+            contender("limit", "limit"),
+            contender("Sanic", "peer"),
+            contender("Tornado", "peer"),
+            contender("Sanic, SQLAlchemy async", "peer", "SQLAlchemy async"),
+            contender("Sanic, driver by hand", "peer", "driver by hand"),
+            measurement("plaintext", "limit", 5.0),
+            measurement("plaintext", "minihttp", 8.0),
+            measurement("plaintext", "Sanic", 20.0),
+            measurement("plaintext", "Tornado", 80.0),
+            measurement("json", "minihttp", 9.0),
+            measurement("mysql-one", "minihttp, minihttp.db", 50.0),
+            measurement("mysql-one", "Sanic, SQLAlchemy async", 200.0),
+            measurement("mysql-one", "Sanic, driver by hand", 40.0),
+            measurement("idle", "minihttp", 3.5),
+        ]
+    )
+    said = {(each.target.workload, each.target.ours, each.target.against): each for each in targets.verdicts(results)}
+    limited = said["plaintext", "minihttp", "the limit"]
+    assert (limited.ratio, limited.met) == (1.6, False)
+    best = said["plaintext", "minihttp", "the best peer"]
+    assert (best.other, best.ratio, best.met) == ("Sanic", 0.4, True)
+    assert said["json", "minihttp", "the limit"].ratio == 1.8
+    assert said["json", "minihttp", "the limit"].met
+    assert not said["json", "minihttp", "the best peer"].met
+    own = "minihttp, minihttp.db"
+    assert said["mysql-one", own, "the best documented layer"].ratio == 0.25
+    assert said["mysql-one", own, "the best driver by hand"].ratio == 1.25
+    assert said["idle", "minihttp", None].met
+    assert ["plaintext", "minihttp", "the limit: limit", "1.5", "1.60", "NOT MET"] in targets.table(results)
+    missing = ["json", "minihttp", "the best peer", "0.6", "not measured", "NOT MET"]
+    assert missing in targets.table(results)
+    assert {workload for workload, _, _ in said} == {"plaintext", "json", "mysql-one", "idle"}
+
+
+def test_every_target_is_of_someone_who_is_measured() -> None:
+    for each in targets.TARGETS:
+        able, _ = contenders(BY_NAME[each.workload], [*PEERS, *SECOND])
+        assert each.ours in {contender.name for contender in able}
 
 
 def test_plots_are_drawings_that_name_every_contender() -> None:
