@@ -11,6 +11,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ def test_every_peer_has_its_application_and_pinned_packages(peer: Any) -> None:
     assert set(peer.packages) <= pinned
     assert (HERE / f"apps/{peer.app}.py").exists()
     assert all((HERE / f"layers/{way.layer}.py").exists() for way in peer.ways if way.layer)
+    assert bool(peer.tls) is ("tls" not in peer.lacks)
     assert set(peer.lacks) <= {each.name for each in WORKLOADS} | {each.variant for each in WORKLOADS}
 
 
@@ -221,6 +223,16 @@ def test_a_contender_is_started_once_checked_and_ended(place: Place) -> None:
         fleet.keep({Fleet.key(BY_NAME["pipelined"], limit())})
         assert (server.runs, burst.runs) == (False, True)
     assert not burst.runs
+
+
+def test_a_connection_must_stay_open_and_a_burst_be_answered(place: Place) -> None:
+    with Fleet(place) as fleet:
+        server = fleet.serve(BY_NAME["once"], limit())
+        checking.check(BY_NAME["once"], server.port)
+        with pytest.raises(checking.WrongAnswer, match="not kept open"):
+            checking.check(BY_NAME["plaintext"], server.port)
+        with pytest.raises(checking.WrongAnswer, match="1 of 16 answers came"):
+            checking.check(replace(BY_NAME["once"], depth=16), server.port)
 
 
 def test_tls_is_served_with_a_certificate_of_our_own(place: Place) -> None:
