@@ -1,4 +1,4 @@
--- The table that the example application keeps its users in, for MySQL, MariaDB and SQLite alike.
+-- The tables that the example application keeps its users in, for MySQL, MariaDB and SQLite alike.
 --
 -- What stands between /*! and */ is code to MySQL and MariaDB and a comment to SQLite; /*M! is for MariaDB alone, and
 -- a number asks for that version of MySQL or later (MariaDB passes over 50700 to 99999). It is loaded once, into a
@@ -26,6 +26,16 @@ CREATE TABLE `user` (
 
 CREATE INDEX `user_city` ON `user` (`city`);
 CREATE INDEX `user_name` ON `user` (`name`);
+
+-- What a POST with an Idempotency-Key was answered: a client that got no answer asks again with the same key, gets this
+-- one, and no second user is made. A row is of no use once its client has given up, say after a day.
+CREATE TABLE `user_posted` (
+    `key`    VARCHAR(100) PRIMARY KEY,
+    `answer` VARCHAR(500) NOT NULL,
+    `at`     DATETIME NOT NULL DEFAULT CURRENT_TIMESTAMP
+) /*! ENGINE=InnoDB CHARACTER SET utf8mb4 */ /*M! COLLATE utf8mb4_nopad_bin */ /*!80017 COLLATE utf8mb4_0900_bin */;
+
+CREATE INDEX `user_posted_at` ON `user_posted` (`at`);
 
 INSERT INTO `user` (`name`, `age`, `sex`, `city`) VALUES
     ('王伟', 34, 'male', '北京'),

@@ -7,6 +7,9 @@ Then open http://127.0.0.1:8000, or ask the API:
     curl '127.0.0.1:8000/api/users?city=London&order=-age'
     curl -X PATCH 127.0.0.1:8000/api/users/1 -d '{"age": 35}'
 
+PUT, PATCH and DELETE may be repeated by a client that got no answer. So may POST, if it carries an Idempotency-Key, any
+text that the client uses once: the same key again gets the first answer and adds nobody.
+
 The database is sqlite:///users.db, a file in the current folder, or what --database or the environment variable
 DATABASE_URL says: mysql://user:password@host:3306/name is MySQL or MariaDB. If it has no table `user` yet, it gets the
 table and a few rows from schema.sql.
@@ -24,7 +27,7 @@ from typing import Annotated, Any, Literal, TypedDict, TypeVar, get_args, get_ty
 
 from minihttp import App, File, HTTPError, Redirect, Request, Response
 from minihttp.codec import Meta, decode, encode
-from minihttp.db import Database, QueryError, Repository
+from minihttp.db import Database, Executor, IntegrityError, QueryError, Repository
 from minihttp.templating import Templates
 
 T = TypeVar("T")
@@ -129,6 +132,28 @@ async def find(request: Request, page: Page) -> dict[str, Any]:
     return {"items": items, "total": await users.count(**filters), "limit": page.limit, "offset": page.offset}
 
 
+async def add_once(request: Request, fields: Fields, key: str) -> User:
+    """Add a user; if a request with this key did so before, the answer is that of the first time."""
+
+    async def add(tx: Executor) -> User:
+        user = await users_of(request).on(tx).add(User(0, **fields))
+        answer = encode(user).decode()  # kept by the same COMMIT as the user: there are both or neither
+        await tx.execute("INSERT INTO user_posted (`key`, answer) VALUES (:key, :answer)", key=key, answer=answer)
+        return user
+
+    if not re.fullmatch("[!-~]{1,100}", key):
+        raise HTTPError(400, "the Idempotency-Key must be 1 to 100 visible ASCII characters")
+    db: Database = request.app.state.db
+    try:
+        return await db.retry(add)
+    except IntegrityError:  # the key is there already: all else about a user was checked before
+        answer: str = await db.scalar("SELECT answer FROM user_posted WHERE `key` = :key", key=key)
+    first = decode(answer.encode(), User)
+    if first != User(first.id, **fields):
+        raise HTTPError(422, "this Idempotency-Key was sent with another user before: a new user needs a new key")
+    return first
+
+
 # --- for programs: JSON ----------------------------------------------------------------------------------------------
 
 
@@ -138,7 +163,8 @@ class UserList:
         return await find(request, typed(Page, request.query))
 
     async def post(self, request: Request) -> tuple[User, int, dict[str, str]]:
-        user = await users_of(request).add(User(0, **await request.json(Fields)))
+        fields, key = await request.json(Fields), request.headers.get("idempotency-key")
+        user = await (users_of(request).add(User(0, **fields)) if key is None else add_once(request, fields, key))
         return user, 201, {"location": request.url_for("api-user", id=user.id)}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import os
@@ -12,10 +13,10 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import pytest
 
@@ -204,6 +205,114 @@ async def test_a_user_that_is_not_there_is_404(client: Client, id: str) -> None:
 async def test_what_is_no_id_is_404(client: Client, id: str) -> None:
     assert (await client.get(f"/api/users/{quote(id, safe='%')}/")).status == 404 or id == ""
     assert (await client.delete(f"/api/users/{quote(id, safe='%')}")).status in (404, 308)
+
+
+async def test_a_repeated_key_gets_the_first_answer_and_adds_nobody(client: Client) -> None:
+    headers = {"idempotency-key": "5f1c-!"}
+    first = await client.post("/api/users", json=ANN, headers=headers)
+    assert first.status == 201
+    again = await client.post("/api/users", json=dict(reversed(ANN.items())), headers=headers)
+    assert (again.status, again.json(), again.headers["location"]) == (201, first.json(), first.headers["location"])
+    await client.patch(first.headers["location"], json={"age": 35})
+    assert (await client.post("/api/users", json=ANN, headers=headers)).json() == first.json()
+    await client.delete(first.headers["location"])
+    assert (await client.post("/api/users", json=ANN, headers=headers)).json() == first.json()
+    assert len(await everybody(client)) == SAMPLES
+    await client.post("/api/users", json=ANN, headers={"idempotency-key": "5F1C-!"})  # is another key
+    assert len(await everybody(client)) == SAMPLES + 1
+
+
+async def test_a_key_is_for_one_user_only(client: Client) -> None:
+    headers = {"idempotency-key": "7"}
+    assert (await client.post("/api/users", json={**ANN, "age": -1}, headers=headers)).status == 422
+    assert (await client.post("/api/users", json=ANN, headers=headers)).status == 201  # what was refused used no key up
+    for field, value in {"name": "Anna", "age": 35, "sex": "other", "city": "bonn"}.items():
+        reply = await client.post("/api/users", json={**ANN, field: value}, headers=headers)
+        assert (reply.status, reply.json()["detail"].partition(":")[0]) == (
+            422,
+            "this Idempotency-Key was sent with another user before",
+        )
+    assert len(await everybody(client)) == SAMPLES + 1
+
+
+@pytest.mark.parametrize("key", ["", "a b", "\xe9", "x" * 101])
+async def test_a_key_that_is_none_is_refused(client: Client, key: str) -> None:
+    reply = await client.post("/api/users", json=ANN, headers={"idempotency-key": key})
+    assert (reply.status, reply.json()["detail"]) == (
+        400,
+        "the Idempotency-Key must be 1 to 100 visible ASCII characters",
+    )
+    assert len(await everybody(client)) == SAMPLES
+
+
+async def test_the_longest_of_everything_has_room(client: Client) -> None:
+    headers = {"idempotency-key": "x" * 100}
+    user = {"name": '"' * 50, "age": 150, "sex": "female", "city": "\\" * 50}
+    for _ in range(2):
+        reply = await client.post("/api/users", json=user, headers=headers)
+        assert (reply.status, reply.json()) == (201, {"id": SAMPLES + 1, **user})
+
+
+async def test_the_same_key_at_the_same_time(client: Client) -> None:
+    headers = {"idempotency-key": "7"}
+    replies = await asyncio.gather(*(client.post("/api/users", json=ANN, headers=headers) for _ in range(4)))
+    assert {(reply.status, reply.text) for reply in replies} == {(201, replies[0].text)}
+    assert len(await everybody(client)) == SAMPLES + 1
+
+
+class CutAtCommit:
+    """Stands between the program and its server and cuts the connection at the next COMMIT, which may have arrived."""
+
+    def __init__(self, url: str, arrives: bool) -> None:
+        self.url = urlsplit(url)
+        self.arrives = arrives
+        self.armed = False
+        self.running: set[asyncio.Task[None] | None] = set()
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.running.add(asyncio.current_task())
+        from_server, to_server = await asyncio.open_connection(self.url.hostname, self.url.port)
+        back = asyncio.create_task(self.copy(from_server, writer))
+        while data := await reader.read(65536):
+            if self.armed and b"COMMIT" in data:
+                self.armed = False
+                back.cancel()
+                await asyncio.wait([back])
+                if self.arrives:
+                    to_server.write(data)
+                    await from_server.read(1)
+                break
+            to_server.write(data)
+        back.cancel()
+        await asyncio.wait([back])
+        for each in (writer, to_server):
+            each.transport.abort()
+            with suppress(ConnectionError):
+                await each.wait_closed()
+
+    async def copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            writer.write(data)
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+async def test_a_post_of_unknown_outcome_is_repeated_with_its_key(
+    mysql_url: str, monkeypatch: pytest.MonkeyPatch, arrives: bool
+) -> None:
+    cut = CutAtCommit(mysql_url, arrives)
+    async with await asyncio.start_server(cut, "127.0.0.1", 0) as proxy:
+        port = proxy.sockets[0].getsockname()[1]
+        monkeypatch.setenv("DATABASE_URL", mysql_url.replace(f":{cut.url.port}/", f":{port}/"))
+        async with Client(app) as client:
+            cut.armed = True
+            unknown = await client.post("/api/users", json=ANN, headers={"idempotency-key": "7"})
+            assert (unknown.status, "retry-after" in unknown.headers) == (503, False)
+            assert len(await everybody(client)) == SAMPLES + arrives
+            for _ in range(2):
+                reply = await client.post("/api/users", json=ANN, headers={"idempotency-key": "7"})
+                assert (reply.status, reply.json()["name"]) == (201, "Ann")
+            assert len(await everybody(client)) == SAMPLES + 1
+        await asyncio.gather(*filter(None, cut.running))
 
 
 LONG = "x" * 51
