@@ -33,7 +33,9 @@ KINDS = {
 BAD_VALUE = frozenset({
     1264, 1265, 1292, 1365, 1366, 1367, 1406, 1411, 1416, 1426, 1441, 1525, 1690, 3140, 3141, 3156, 3903, 4038,
 })  # fmt: skip
-DEADLOCK = frozenset({1213, 1020, 1180})  # 1020 (MariaDB): the row changed since the snapshot; 1180: Galera lost quorum
+# 1020 (MariaDB): the row changed since the snapshot; 1180: Galera lost quorum; 3101: Group Replication's certification;
+# from 8002 on TiDB's, of which it says that the transaction may be run again.
+DEADLOCK = frozenset({1213, 1020, 1180, 3101, 8002, 8022, 8028, 9007})
 LOCK_TIMEOUT = frozenset({1205, 3572})
 TOO_SLOW = frozenset({1969, 3024})
 READ_ONLY, READS_ONLY = frozenset({1290, 1836}), frozenset({1792})  # the server, and the transaction

@@ -39,7 +39,8 @@ def test_constraints(code, text, kind, constraint):
         (1406, errors.DataError), (1264, errors.DataError), (1213, errors.Deadlock), (1205, errors.LockTimeout),
         (1969, errors.Timeout), (3024, errors.Timeout), (1040, errors.Unavailable), (1047, errors.Unavailable),
         (1290, errors.Unavailable), (1317, errors.Unavailable), (1064, errors.QueryError), (1146, errors.QueryError),
-        (1153, errors.DataError), (9999, errors.QueryError),
+        (1153, errors.DataError), (9999, errors.QueryError), (3101, errors.Deadlock), (9007, errors.Deadlock),
+        (8002, errors.Deadlock), (8022, errors.Deadlock), (8028, errors.Deadlock),
     ],
 )  # fmt: skip
 def test_classes(code, kind):
