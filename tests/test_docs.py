@@ -83,3 +83,14 @@ async def test_the_examples_of_the_readme_run(tmp_path: Path, monkeypatch: pytes
     async with space["db"] as db:
         await db.script((TOP / "schema.sql").read_text())
     await space["main"]()
+
+
+async def test_the_example_of_scaling_moves_money(tmp_path: Path) -> None:
+    [example] = re.findall(r"```python\n(.*?)```", (TOP / "docs/scaling.md").read_text(), re.DOTALL)
+    space: dict[str, Any] = {}
+    exec(re.sub(r'"mysql://[^"]+"', f'"sqlite:///{tmp_path / "bank.db"}"', example), space)
+    async with space["db"] as db:
+        await db.script("CREATE TABLE account (id INTEGER PRIMARY KEY, balance INTEGER)")
+        await db.script("INSERT INTO account VALUES (1, 100), (2, 0)")
+        await space["pay"]()
+        assert [row.balance for row in await db.all("SELECT balance FROM account ORDER BY id")] == [50, 50]
