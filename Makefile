@@ -20,7 +20,7 @@ LOW_FLOORS = minihttp/errors.py,minihttp/headers.py,minihttp/options.py,minihttp
 	minihttp/codec.py,minihttp/forms.py,minihttp/request.py,minihttp/response.py,minihttp/patterns.py,minihttp/routing.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-mysql test test-all fuzz simulate storm torture soak check format lint types wrk bench clean setup-run setup-dev
+.PHONY: help run run-mysql test test-all test-cluster fuzz simulate storm torture soak check format lint types wrk bench clean setup-run setup-dev
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 18
@@ -44,6 +44,9 @@ test: setup-dev  ## Run the tests, with a real MariaDB of their own: make test A
 test-all:  ## Run the tests on every Python from 3.11 to 3.13 at hand, on asyncio and on uvloop
 	@sh tests/support/test_all.sh $(ARGS)
 
+test-cluster: setup-dev  ## Kill the nodes of a real Galera cluster under the example, about two minutes (Linux, Debian's packages)
+	$(BIN)/python -m pytest -W error tests/cluster $(ARGS)
+
 fuzz: setup-dev  ## Look for bytes that two parsers read differently: make fuzz SECONDS=600 SEED=1, make fuzz INPUT=file
 	@PYTHONHASHSEED=0 $(BIN)/python -m tests.wire.fuzz_run --seconds $(SECONDS) --seed $(or $(SEED),0) $(INPUT)
 
@@ -65,6 +68,7 @@ check: lint types  ## All that must hold before a commit: format, lint, types, t
 	$(BIN)/python -m coverage report --include='$(LOW_FLOORS)' --fail-under=100
 	@$(MAKE) fuzz SECONDS=25 SEED=1 INPUT=
 	@$(MAKE) simulate SEEDS=5000 SEED=
+	@$(MAKE) test-cluster ARGS=
 
 format: setup-dev  ## Put the code in form
 	$(BIN)/ruff format .
