@@ -33,17 +33,18 @@ KINDS = {
 BAD_VALUE = frozenset({
     1264, 1265, 1292, 1365, 1366, 1367, 1406, 1411, 1416, 1426, 1441, 1525, 1690, 3140, 3141, 3156, 3903, 4038,
 })  # fmt: skip
-# 1020 (MariaDB): the row changed since the snapshot; 1180: Galera lost quorum; 3101: Group Replication's certification;
-# from 8002 on TiDB's, of which it says that the transaction may be run again.
-DEADLOCK = frozenset({1213, 1020, 1180, 3101, 8002, 8022, 8028, 9007})
+# 1020 (MariaDB): the row changed since the snapshot; 3101: Group Replication's certification; from 8002 on TiDB's, of
+# which it says that the transaction may be run again.
+DEADLOCK = frozenset({1213, 1020, 3101, 8002, 8022, 8028, 9007})
 LOCK_TIMEOUT = frozenset({1205, 3572})
 TOO_SLOW = frozenset({1969, 3024})
 READ_ONLY, READS_ONLY = frozenset({1290, 1836}), frozenset({1792})  # the server, and the transaction
 # The server is there, and will not work for us now: no quorum, read only, too many connections, killed by an operator.
 NOT_NOW = frozenset({1040, 1041, 1047, 1203, 1226, 1317, 3100}) | READ_ONLY
-# After these the connection is no use: shutting down, killed, idle for too long, network errors, packet too big.
+# After these the connection is no use: shutting down, killed, idle for too long, network errors, packet too big; 1180
+# is Galera's when it loses its quorum in a COMMIT, which the other nodes may have or not.
 FATAL = frozenset({
-    1042, 1047, 1053, 1079, 1080, 1152, 1153, 1158, 1159, 1160, 1161, 1184, 1290, 1836, 1927, 3169, 4031,
+    1042, 1047, 1053, 1079, 1080, 1152, 1153, 1158, 1159, 1160, 1161, 1180, 1184, 1290, 1836, 1927, 3169, 4031,
 })  # fmt: skip
 FULL = frozenset({1040, 1203, 1226})  # as many connections as the server, or the account, may have
 DENIED = frozenset({1044, 1045, 1130, 1251, 1698, 1862, 3118, 4151})

@@ -63,6 +63,8 @@ def test_a_repeated_value_is_cut_out():
         ("COMMIT", True, 2013, errors.OutcomeUnknown),
         ("COMMIT", True, 2006, errors.Unavailable),
         ("UPDATE", False, 1927, errors.OutcomeUnknown),
+        ("COMMIT", True, 1180, errors.OutcomeUnknown),  # Galera without a quorum
+        ("UPDATE", False, 1180, errors.OutcomeUnknown),
         ("UPDATE", False, 0, errors.OutcomeUnknown),
         ("START", False, 2013, errors.Unavailable),  # of a transaction in which nothing was done yet
     ],
