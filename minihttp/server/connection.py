@@ -17,7 +17,7 @@ from .body import Body
 from .deadlines import Alarms
 from .flow import Flow
 from .service import Service
-from .stages import Late, Stage
+from .stages import CLOSED, DRAINING, HANDLER, HEAD, IDLE, LINGERING, Late, Stage
 
 __all__ = ["Connection"]
 
@@ -40,7 +40,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, service: Service[Any], keep: object = None) -> None:
         self.service = service
-        self.stage = Stage.IDLE
+        self.stage: Stage = IDLE
         self.scheme = "http"
         self.client: tuple[str, int] | None = None
         self.is_gone = False
@@ -54,7 +54,7 @@ class Connection(asyncio.Protocol):
     @property
     def is_busy(self) -> bool:
         """Whether a handler runs on it."""
-        return self.stage is Stage.HANDLER
+        return self.stage is HANDLER
 
     # -- what the transport says -----------------------------------------------------------------------------------
 
@@ -70,7 +70,7 @@ class Connection(asyncio.Protocol):
         self.service.enter(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.stage = Stage.CLOSED
+        self.stage = CLOSED
         self._alarms.end()
         self._flow.lose()
         self._client_left()
@@ -90,9 +90,9 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._flow.clear()
         self._alarms.disarm(Late.WRITE)
-        if self.stage is Stage.LINGERING or self.stage is Stage.CLOSED:
+        if self.stage is LINGERING or self.stage is CLOSED:
             self._alarms.stage(LINGER)
-        else:
+        elif self.stage is IDLE or self.stage is HEAD:
             self._advance()
 
     def _advance(self) -> None:
@@ -138,7 +138,7 @@ class Connection(asyncio.Protocol):
             if self._flow.has_moved():
                 self._alarms.arm(Late.WRITE, self.service.limits.write_timeout)
             else:
-                self.stage = Stage.CLOSED
+                self.stage = CLOSED
                 self._flow.reset()
         elif late is Late.HALF_CLOSED:
             self._client_left()
@@ -150,11 +150,11 @@ class Connection(asyncio.Protocol):
             self._task.cancel()
 
     def _expire_stage(self) -> None:
-        if self.stage is Stage.IDLE:
+        if self.stage is IDLE:
             self._close()
-        elif self.stage is Stage.DRAINING:
+        elif self.stage is DRAINING:
             self._linger()
-        elif self.stage is Stage.LINGERING or self.stage is Stage.CLOSED:
+        elif self.stage is LINGERING or self.stage is CLOSED:
             self.abort()
 
     def _await_end(self) -> None:
@@ -169,26 +169,26 @@ class Connection(asyncio.Protocol):
         if self._half_closed:
             self._close()
             return
-        self.stage = Stage.LINGERING
+        self.stage = LINGERING
         self._await_end()
         if self._flow.transport.can_write_eof():
             self._flow.transport.write_eof()
         self._flow.read(True)
 
     def _close(self) -> None:
-        self.stage = Stage.CLOSED
+        self.stage = CLOSED
         self._flow.flush()
         self._await_end()
         self._flow.transport.close()
 
     def abort(self) -> None:
         """End the connection at once, whatever is under way."""
-        self.stage = Stage.CLOSED
+        self.stage = CLOSED
         self._flow.transport.abort()
 
     def stop(self) -> None:
         """The server stops: an idle connection closes now, another behind the answer to its request."""
-        if self.stage is Stage.IDLE:
+        if self.stage is IDLE:
             self._close()
 
     def cancel(self) -> None:

@@ -57,43 +57,46 @@ class Deadlines:
 class Alarms:
     """What one connection waits for, each with its deadline; `expire(late)` is called for what is late."""
 
-    __slots__ = ("_armed", "_deadlines", "_expire", "_stage", "deadline")
+    __slots__ = ("_deadlines", "_expire", "armed", "deadline", "renewed", "stage_ends")
 
     def __init__(self, deadlines: Deadlines, expire: Callable[[Late], None]) -> None:
         self._deadlines = deadlines
         self._expire = expire
-        self._armed: dict[Late, float] = {}
-        self._stage = inf
+        self.armed: dict[Late, float] = {}
+        self.stage_ends = inf
+        self.renewed = 0.0  # the stage may last until then; looked at when it would end, so that this costs one store
         self.deadline = inf  # the earliest of all
         deadlines.watch(self)
 
     def stage(self, seconds: float) -> None:
         """The stage that has begun now may last so long."""
-        self._stage = self.deadline = self._deadlines.now + seconds
-        if self._armed:
+        self.renewed = self.stage_ends = self.deadline = self._deadlines.now + seconds
+        if self.armed:
             self._settle()
 
     def arm(self, late: Late, seconds: float) -> None:
         """Tell me when this has lasted so long."""
-        self._armed[late] = self._deadlines.now + seconds
+        self.armed[late] = self._deadlines.now + seconds
         self._settle()
 
     def disarm(self, *which: Late) -> None:
         """It has happened in time."""
-        if self._armed:
+        if self.armed:
             for late in which:
-                self._armed.pop(late, None)
+                self.armed.pop(late, None)
             self._settle()
 
     def _settle(self) -> None:
-        self.deadline = min(self._stage, *self._armed.values()) if self._armed else self._stage
+        self.deadline = min(self.stage_ends, *self.armed.values()) if self.armed else self.stage_ends
 
     def ring(self, due: float) -> None:
         """Tell of everything whose deadline is not after `due`."""
-        passed = [late for late, at in self._armed.items() if at <= due]
-        if self._stage <= due:
+        passed = [late for late, at in self.armed.items() if at <= due]
+        if self.stage_ends <= due < self.renewed:
+            self.stage_ends = self.renewed
+        elif self.stage_ends <= due:
             passed.append(Late.STAGE)
-            self._stage = inf
+            self.stage_ends = inf
         self.disarm(*passed)
         self._settle()
         for late in passed:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from ..errors import HTTPError, ProtocolError
 from ..request import Request
 from ..response import Response, error_response, log_failure
-from ..wire.writer import CLOSE, content_length, encode_head
+from ..wire.writer import CLOSE, encode_head
 from .sending import Outlet, encode_response, send
 from .service import Service
 from .stages import Late
@@ -72,5 +72,4 @@ def fail(connection: Carrier, request: Request, error: BaseException) -> None:
 def encode_refusal(error: ProtocolError) -> bytes:
     """The last answer on a connection whose peer broke the protocol."""
     answer = error_response(error)
-    head = encode_head(answer.status, answer.only_type, answer.fields, content_length(len(answer.body)), CLOSE)
-    return head + answer.body
+    return encode_head(answer.status, answer.only_type, answer.fields, len(answer.body), CLOSE, answer.body)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from collections.abc import Callable
 from contextlib import suppress
 
 from ..errors import ClientDisconnected
@@ -27,54 +28,50 @@ class Flow:
     """A transport as a connection uses it: `write` at once, `hold` for the next write, `drain` waits for room."""
 
     __slots__ = (
-        "_drained", "_held", "_left", "_loop", "_lost", "_reading", "_size", "_waiters", "is_full", "transport",
+        "_drained", "_left", "_loop", "_lost", "_size", "_waiters", "held", "is_full", "is_reading", "send",
+        "transport",
     )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport) -> None:
         self.transport = transport
+        self.send: Callable[[bytes], None] = transport.write
+        self.held: list[bytes] = []  # for the next write
         self.is_full = False
+        self.is_reading = True
         self._loop = loop
-        self._held: list[bytes] = []
-        self._size = 0
+        self._size = 0  # of what is held
         self._drained = 0
         self._left = 0  # bytes unsent when somebody last looked
         self._lost = False
-        self._reading = True
         self._waiters: list[asyncio.Future[None]] = []
-
-    @property
-    def holds(self) -> bool:
-        """Whether something is held for a later write."""
-        return bool(self._held)
 
     def hold(self, data: bytes) -> None:
         """Write later, with more; at the latest when BATCH is reached."""
-        self._held.append(data)
+        self.held.append(data)
         self._size += len(data)
         if self._size > BATCH:
             self.flush()
 
     def write(self, data: bytes) -> None:
         """Write now, behind what was held."""
-        if self._held:
-            self._held.append(data)
+        if self.held:
+            self.held.append(data)
             self.flush()
-        elif not self._lost:
-            self.transport.write(data)
+        else:
+            self.send(data)
 
     def flush(self) -> None:
         """Write what was held."""
-        if self._held:
-            data = b"".join(self._held)
-            self._held.clear()
+        if self.held:
+            data = b"".join(self.held)
+            self.held.clear()
             self._size = 0
-            if not self._lost:
-                self.transport.write(data)
+            self.send(data)
 
     def read(self, on: bool) -> None:
         """Take bytes from the socket, or leave them there, so that the client has to wait."""
-        if on is not self._reading and not self.transport.is_closing():
-            self._reading = on
+        if on is not self.is_reading and not self.transport.is_closing():
+            self.is_reading = on
             if on:
                 self.transport.resume_reading()
             else:
@@ -115,7 +112,8 @@ class Flow:
     def lose(self) -> None:
         """The client is gone: nothing will be taken any more."""
         self._lost = True
-        self._held.clear()
+        self.send = ignore
+        self.held.clear()
         self._wake()
 
     def _wake(self) -> None:
@@ -143,3 +141,7 @@ class Flow:
         waiter = self._loop.create_future()
         self._waiters.append(waiter)
         await waiter
+
+
+def ignore(data: bytes) -> None:
+    """Takes the place of a transport's `write` once the client is gone."""

@@ -17,12 +17,13 @@ import asyncio
 from ..errors import ProtocolError
 from ..request import Request
 from ..wire.head import Fields
-from ..wire.parser import Parser, State
+from ..wire.parser import AT_HEAD, Parser, State
+from ..wire.writer import CLOSE, KEEP_ALIVE
 from .body import Body
 from .connection import Connection
 from .exchange import encode_refusal
 from .service import Service, start_task
-from .stages import Late, Stage
+from .stages import DRAINING, HANDLER, HEAD, IDLE, Late
 
 __all__ = ["HTTPProtocol"]
 
@@ -30,18 +31,17 @@ __all__ = ["HTTPProtocol"]
 class HTTPProtocol(Connection):
     """An HTTP/1.1 connection of a server; `asyncio.start_server`'s callback sets it as the protocol of a transport."""
 
-    __slots__ = ("_advancing", "_drained", "_fields", "_parser", "_persistent", "_request", "head_sent", "minor")
+    __slots__ = ("_drained", "_fields", "_parser", "_persistent", "_request", "_restless", "head_sent")
 
     _fields: Fields
 
     def __init__(self, service: Service[HTTPProtocol], keep: object = None) -> None:
         super().__init__(service, keep)
-        self.minor = 1
         self.head_sent = False
         self._parser = Parser(service.limits)
         self._request: Request | None = None
-        self._advancing = False
         self._persistent = True
+        self._restless = False  # something is to be done as soon as no handler runs, also if no more bytes come
         self._drained = 0
 
     def __repr__(self) -> str:
@@ -51,26 +51,27 @@ class HTTPProtocol(Connection):
 
     def data_received(self, data: bytes) -> None:
         stage = self.stage
-        if stage is Stage.IDLE or stage is Stage.HEAD:
+        if stage is IDLE or stage is HEAD:
             self._parser.feed(data)
             self._advance()
-        elif stage is Stage.HANDLER:
+        elif stage is HANDLER:
             self._parser.feed(data)
             self._read_ahead(len(data))
-        elif stage is Stage.DRAINING:
+        elif stage is DRAINING:
             self._parser.feed(data)
-            self._drain_body()
+            if self._drain_body():
+                self._advance()
 
     def eof_received(self) -> bool:
         """Half-closed, or gone: both look the same. What is being answered may be, for a short grace."""
-        self._half_closed = True
-        if self.stage is Stage.HANDLER:
-            if self._body is not None and self._parser.state is not State.HEAD:
+        self._half_closed = self._restless = True
+        if self.stage is HANDLER:
+            if self._body is not None and self._parser.state is not AT_HEAD:
                 self._body.lost()
             self._alarms.arm(Late.HALF_CLOSED, self.service.limits.half_close_grace)
-        elif self._waits_for_room() and self._parser.buffered():
+        elif self._waits_for_room() and self._parser.buffer:
             pass  # what was read before is still answered
-        elif self.stage is Stage.HEAD:
+        elif self.stage is HEAD:
             self.refuse(ProtocolError("the request ends in the middle of its head", section="RFC 9112 8"))
         else:
             self._close()
@@ -80,27 +81,21 @@ class HTTPProtocol(Connection):
 
     def _advance(self) -> None:
         """Start the requests that are complete, one after the other, as long as their handlers do not wait."""
-        if self._advancing:
-            return
-        self._advancing = True
-        try:
-            while (self.stage is Stage.IDLE or self.stage is Stage.HEAD) and not self._flow.is_full:
-                if not self._start_next():
-                    return
-        finally:
-            self._advancing = False
-        if self.stage is not Stage.LINGERING:  # which reads whatever comes
-            self._read_ahead(0)
+        while (self._parser.buffer or self._restless) and self._start_next():
+            pass
 
     def _waits_for_room(self) -> bool:
         """Whether the client has to take answers before another request is looked at."""
-        return self._flow.is_full and (self.stage is Stage.IDLE or self.stage is Stage.HEAD)
+        return self._flow.is_full and (self.stage is IDLE or self.stage is HEAD)
 
     def _start_next(self) -> bool:
-        """Start the next request; False while its head is not complete."""
-        service = self.service
+        """Start the next request, if its head is complete; True if it is over already, and another may be started."""
+        parser, flow, service = self._parser, self._flow, self.service
+        if flow.is_full:
+            self._read_ahead(0)
+            return False
         try:
-            head = self._parser.head()
+            head = parser.head()
         except ProtocolError as error:
             self.refuse(error)
             return False
@@ -109,23 +104,24 @@ class HTTPProtocol(Connection):
             return False
         method, path, query, fields = head
         self._fields = fields
-        self.minor = fields.minor
-        body = b"" if fields.length == 0 else self._open_body(fields)
+        body = self._open_body(fields) if fields.length != 0 else b""
         limits = service.limits
         self._request = request = Request(
             method, path, query, fields.headers, body, self, limits.max_body, limits.handler_timeout, fields.length
         )
-        self.stage = Stage.HANDLER
+        self.stage = HANDLER
         if limits.handler_timeout is not None:
             self._alarms.arm(Late.HANDLER, limits.handler_timeout)
         if self._half_closed:  # each of the pipelined requests that remain has its own grace
             self._alarms.arm(Late.HALF_CLOSED, limits.half_close_grace)
         task = start_task(service.loop, service.run(self, request), service.context.copy())
-        if self._request is request:  # its handler waits, or has not begun
-            self._task = task
-            if self._flow.holds:
-                service.loop.call_soon(self._flush_while, task)
-        return True
+        if self._request is not request:
+            return self.stage is IDLE or (self.stage is DRAINING and self._drain_body())
+        self._task = task  # its handler waits, or has not begun
+        if parser.buffer or flow.held or self._body is not None:
+            service.loop.call_soon(self._flush_while, task)
+            self._read_ahead(0)
+        return False
 
     def _await_head(self) -> None:
         """Nothing complete is left: write what was held and wait for more."""
@@ -133,10 +129,11 @@ class HTTPProtocol(Connection):
         if self._half_closed or (self.service.stopping and not self._parser.has_begun()):
             self._linger()  # a stopping server may have promised to stay before it knew
             return
-        if self.stage is Stage.IDLE and self._parser.has_begun():
-            self.stage = Stage.HEAD
+        if self.stage is IDLE and self._parser.has_begun():
+            self.stage = HEAD
             self._alarms.stage(self.service.limits.header_timeout)
         self._flow.read(True)
+        self._restless = False
 
     def _open_body(self, fields: Fields) -> bytes | Body:
         """The body, if all of it came with the head; else the channel it will come through."""
@@ -155,86 +152,100 @@ class HTTPProtocol(Connection):
 
     def _read_ahead(self, count: int) -> None:
         """Bytes came that cannot be handled yet: of the running request's body, or of requests after it."""
-        if self._body is not None and self._parser.state is not State.HEAD:
-            if count:  # room for answers is no news of the body
-                self._body.arrived(count)
-            if not self._body.is_wanted:
-                self._flow.read(False)
-        # Of a body too: uvloop reads megabytes before the handler has its turn.
-        if self._parser.buffered() >= self.service.limits.pipeline:
+        body = self._body if self._parser.state is not AT_HEAD else None
+        if body is not None and count:  # room for answers is no news of the body
+            body.arrived(count)
+        # Of a body that is wanted too: uvloop reads megabytes before the handler has its turn.
+        if self._parser.buffered() >= self.service.limits.pipeline or (body is not None and not body.is_wanted):
             self._flow.read(False)
+            self._restless = True
 
     def finish(self) -> None:
         """The handler is through and its answer written: what comes next on this connection?"""
-        self.service.handled += 1
+        service, alarms, task = self.service, self._alarms, self._task
+        service.handled += 1
         self._task = self._request = self.cancelled_for = None
         self.head_sent = False
         if self._body is not None:
             self._body.end()
             self._body = None
-        self._alarms.disarm(Late.HANDLER, Late.HALF_CLOSED)
-        if self.stage is not Stage.HANDLER:
+        if alarms.armed:
+            alarms.disarm(Late.HANDLER, Late.HALF_CLOSED)
+        if self.stage is not HANDLER:
             return
         if not self._persistent:
             self._end()
-        elif self._parser.state is State.HEAD:
-            self._rest()
+            return
+        if self._parser.state is AT_HEAD:
+            self.stage = IDLE
+            alarms.renewed = end = service.deadlines.now + service.limits.keep_alive
+            if end < alarms.stage_ends:
+                alarms.stage(service.limits.keep_alive)
+            # One that never waited has run within `_advance`, which goes on by itself.
+            if task is not None and (self._parser.buffer or self._restless):
+                self._advance()
         else:
-            self.stage = Stage.DRAINING
-            self._alarms.stage(self.service.limits.body_grace)
+            self.stage = DRAINING
+            self._alarms.stage(service.limits.body_grace)
             self._drained = 0
-            self._drain_body()
+            if task is not None and self._drain_body():
+                self._advance()
 
     def _end(self) -> None:
         """The last answer is written; where the client meant to send no more, there is nothing to linger for."""
-        if not self._fields.persistent and self._parser.state is State.HEAD and not self._parser.buffered():
+        if not self._fields.persistent and self._parser.state is AT_HEAD and not self._parser.buffer:
             self._close()
         else:
             self._linger()
 
-    def _rest(self) -> None:
-        self.stage = Stage.IDLE
-        self._alarms.stage(self.service.limits.keep_alive)
-        self._advance()
-
-    def _drain_body(self) -> None:
-        """Read away what the handler left of its request's body; the next request stands behind it."""
+    def _drain_body(self) -> bool:
+        """Read away what the handler left of its request's body; True once the next request stands behind it."""
         self._flow.flush()
         try:
             self._drained += len(self._parser.body())
         except ProtocolError:
             self._linger()  # its request has been answered: another answer would be taken for the next one's
-            return
-        if self._parser.state is State.HEAD:
-            self._rest()
-        elif self._half_closed:
+            return False
+        if self._parser.state is AT_HEAD:
+            self.stage = IDLE
+            self._alarms.stage(self.service.limits.keep_alive)
+            return True
+        if self._half_closed:
             self._close()
         elif self._drained > self.service.limits.unread_body:
             self._linger()
         else:
             self._flow.read(True)
+        return False
 
     # -- what an exchange asks for ---------------------------------------------------------------------------------
 
     def write(self, data: bytes) -> None:
         """Send, at once or, while more requests wait in the buffer, together with their answers."""
-        if self._parser.buffered():
-            self._flow.hold(data)
+        flow = self._flow
+        if self._parser.buffer:
+            flow.hold(data)
+        elif flow.held:
+            flow.write(data)
         else:
-            self._flow.write(data)
+            flow.send(data)
 
     async def drain(self) -> None:
         await self._flow.drain()
 
-    def persist(self, wish: bool = True) -> bool:
+    @property
+    def minor(self) -> int:
+        return self._fields.minor
+
+    def persist(self, wish: bool = True) -> bytes:
         self._persistent = (
             wish
             and self._fields.persistent
             and not self.service.stopping
-            and not (self._half_closed and not self._parser.buffered())
-            and (self._parser.state is State.HEAD or self._can_drain())
+            and not (self._half_closed and not self._parser.buffer)
+            and (self._parser.state is AT_HEAD or self._can_drain())
         )
-        return self._persistent
+        return CLOSE if not self._persistent else b"" if self._fields.minor else KEEP_ALIVE
 
     def _can_drain(self) -> bool:
         """Whether the rest of an unread body may be read away to reach the next request."""
@@ -250,13 +261,14 @@ class HTTPProtocol(Connection):
         self._linger()
 
     def stop(self) -> None:
-        if not (self._waits_for_room() and self._parser.buffered()):
+        self._restless = True
+        if not (self._waits_for_room() and self._parser.buffer):
             super().stop()
 
     def _expire_stage(self) -> None:
         if self._waits_for_room():  # who takes nothing is late for that
             self._alarms.stage(self.service.limits.header_timeout)
-        elif self.stage is Stage.HEAD:
+        elif self.stage is HEAD:
             self.refuse(ProtocolError("the request head came too slowly", 408, "RFC 9110 15.5.9"))
         else:
             super()._expire_stage()

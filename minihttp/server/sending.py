@@ -19,7 +19,7 @@ from ..errors import HTTPError
 from ..headers import MutableHeaders
 from ..request import Request
 from ..response import File, Response, Stream
-from ..wire.writer import CHUNKED, CLOSE, KEEP_ALIVE, LAST_CHUNK, content_length, encode_chunk, encode_head
+from ..wire.writer import CHUNKED, LAST_CHUNK, encode_chunk, encode_head
 
 __all__ = ["Outlet", "encode_response", "send"]
 
@@ -41,35 +41,29 @@ class Outlet(Protocol):
 
     async def drain(self) -> None: ...
 
-    def persist(self, wish: bool = True) -> bool:
-        """Whether the connection stays open behind this response; False as a wish closes it."""
+    def persist(self, wish: bool = True) -> bytes:
+        """The Connection field of this response, CLOSE if the connection ends behind it, as `wish` False asks for."""
         ...
 
 
 def encode_response(request: Request, response: Response, outlet: Outlet) -> bytes:
     """A response whose body is at hand, whole. Raises ValueError for a status or header that cannot be sent."""
-    body, status = response.body, response.status
-    if status < 200:
-        raise ValueError(INFORMATIONAL % status)
-    wish, length = True, len(body)
+    body, status, wish = response.body, response.status, True
+    framing: int | bytes = len(body)
     if response.fields is not None:
         if request.method == "HEAD" and not body:  # its handler may state what GET would send (RFC 9110 8.6)
-            length = stated_length(response) or 0
-        wish = check_headers(response, length)
-    if status == 204 or status == 304:
-        if body:
-            logger.error("%r for %r has a body, which is not sent (RFC 9110 6.4.1)", response, request)
-        framing, body = b"", b""
-    else:
-        framing = content_length(length)
-    head = encode_head(status, response.only_type, response.fields, framing, connection_field(outlet, wish))
-    return head if request.method == "HEAD" else head + body
-
-
-def connection_field(outlet: Outlet, wish: bool = True) -> bytes:
-    if not outlet.persist(wish):
-        return CLOSE
-    return b"" if outlet.minor else KEEP_ALIVE
+            framing = stated_length(response) or 0
+        wish = check_headers(response, len(body))
+    if status != 200:
+        if status < 200:
+            raise ValueError(INFORMATIONAL % status)
+        if status == 204 or status == 304:
+            if body:
+                logger.error("%r for %r has a body, which is not sent (RFC 9110 6.4.1)", response, request)
+            framing = body = b""
+    if request.method == "HEAD":
+        body = b""
+    return encode_head(status, response.only_type, response.fields, framing, outlet.persist(wish), body)
 
 
 def check_headers(response: Response, length: int | None) -> bool:
@@ -127,16 +121,13 @@ async def send_chunks(
         raise ValueError(INFORMATIONAL % response.status)
     wish = check_headers(response, length)
     chunked = length is None and outlet.minor == 1
-    framing = content_length(length) if length is not None else CHUNKED if chunked else b""
+    framing = length if length is not None else CHUNKED if chunked else b""
     if response.status == 204 or response.status == 304:
         raise ValueError(f"{response!r} is a {response.status}, which has no body to stream (RFC 9110 6.4.1)")
     # A 1.0 client learns the end of a body of unknown length from the end of the connection (RFC 9112 6.3).
     wish = wish and (length is not None or chunked)
     if request.method == "HEAD":
-        head = encode_head(
-            response.status, response.only_type, response.fields, framing, connection_field(outlet, wish)
-        )
-        outlet.write(head)
+        outlet.write(encode_head(response.status, response.only_type, response.fields, framing, outlet.persist(wish)))
         return
     sent = 0
     async for chunk in chunks:
@@ -157,8 +148,8 @@ async def send_chunks(
     outlet.write(end if outlet.head_sent else start(response, outlet, framing, wish) + end)
 
 
-def start(response: Response, outlet: Outlet, framing: bytes, wish: bool) -> bytes:
-    head = encode_head(response.status, response.only_type, response.fields, framing, connection_field(outlet, wish))
+def start(response: Response, outlet: Outlet, framing: int | bytes, wish: bool) -> bytes:
+    head = encode_head(response.status, response.only_type, response.fields, framing, outlet.persist(wish))
     outlet.head_sent = True
     return head
 

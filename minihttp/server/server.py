@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Server", "ServerStats"]
 
 RESERVE = 64  # descriptors left for files, databases and logs
-# Connections above the limit, of that reserve, that get the time to read it; more are told and closed at once.
-TOLD = 16
+TOLD = 16  # connections above the limit that get the time to read so; more are told and closed at once
 BURST = 8  # connections that asyncio accepts in one turn of the loop, so before the limit can be looked at
 ARRIVAL = 5  # turns of the loop from a connection the system has accepted to the first bytes read from it
 FAREWELL = 3.0  # seconds for cancelled handlers to answer and for clients to read it

@@ -23,6 +23,8 @@ __all__ = ["Handler", "Run", "Service", "Tracer", "start_task"]
 
 C = TypeVar("C")
 
+NAME = "minihttp request"  # of every Task: asyncio would number them, which takes longer
+
 Handler = Callable[[Request], Awaitable[Response]]
 # Runs one request on a connection, from its handler to the last byte of its answer.
 Run = Callable[[Any, Request], Coroutine[Any, Any, None]]
@@ -90,7 +92,7 @@ if sys.version_info >= (3, 12):
         loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None], context: Context
     ) -> asyncio.Task[None]:
         """A Task whose first step runs at once: a handler that does not wait needs no turn of the loop."""
-        return asyncio.Task(work, loop=loop, context=context, eager_start=True)
+        return asyncio.Task(work, loop=loop, name=NAME, context=context, eager_start=True)
 
 else:
 
@@ -98,4 +100,4 @@ else:
         loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None], context: Context
     ) -> asyncio.Task[None]:
         """A Task; its first step runs in the next turn of the loop."""
-        return asyncio.Task(work, loop=loop, context=context)
+        return asyncio.Task(work, loop=loop, name=NAME, context=context)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-__all__ = ["TRANSITIONS", "Late", "Stage"]
+__all__ = ["CLOSED", "DRAINING", "HANDLER", "HEAD", "IDLE", "LINGERING", "TRANSITIONS", "Late", "Stage"]
 
 
 class Stage(Enum):
@@ -21,6 +21,10 @@ class Stage(Enum):
     DRAINING = "reads away a body that no handler wanted"
     LINGERING = "has sent its last answer and lets the client read it"
     CLOSED = "is over"
+
+
+# By name alone: in Python 3.11 the way through the class costs as much as a call, and a request looks often.
+IDLE, HEAD, HANDLER, DRAINING, LINGERING, CLOSED = Stage
 
 
 TRANSITIONS: dict[Stage, frozenset[Stage]] = {

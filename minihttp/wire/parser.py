@@ -19,7 +19,7 @@ from ..headers import Headers
 from ..options import Limits
 from .head import Fields, parse_field, parse_fields, parse_query, parse_start, parse_version
 
-__all__ = ["TRANSITIONS", "Head", "Parser", "State"]
+__all__ = ["AT_HEAD", "TRANSITIONS", "Head", "Parser", "State"]
 
 # Method, undecoded path, undecoded query, and all that follows the target. A tuple, for it is made per request.
 Head = tuple[str, str, str, Fields]
@@ -27,6 +27,8 @@ Head = tuple[str, str, str, Fields]
 
 class State(Enum):
     """What the next byte belongs to."""
+
+    __hash__ = object.__hash__  # that of Enum is written in Python
 
     HEAD = "a request head"
     LENGTH = "a body of known length"
@@ -36,6 +38,8 @@ class State(Enum):
     TRAILERS = "the trailer section"
     REFUSED = "nothing: the peer broke the protocol"
 
+
+AT_HEAD = State.HEAD  # by itself: in Python 3.11 the way through the class costs as much as a call
 
 TRANSITIONS: dict[State, frozenset[State]] = {
     State.HEAD: frozenset({State.HEAD, State.LENGTH, State.CHUNK_SIZE, State.REFUSED}),
@@ -61,7 +65,7 @@ CHUNK = re.compile(
 CHUNK_LINE = 1024  # bytes; longest size line, extensions included
 # Fields that frame or route a message mean nothing good behind its body (RFC 9110 6.5.1).
 NOT_IN_TRAILERS = frozenset({"content-length", "transfer-encoding", "host", "connection", "trailer", "te", "upgrade"})
-# The fields of a connection's last head are kept to be compared with the next, up to this many bytes.
+# Heads and their fields up to this many bytes are kept, to be compared with the next of the connection.
 REMEMBERED = 2048
 
 
@@ -73,78 +77,62 @@ class Parser:
     """
 
     __slots__ = (
-        "_at", "_buffer", "_extensions", "_fields", "_limits", "_missing", "_rest", "_room", "_scanned", "_trailers",
-        "state", "trailers",
+        "_at", "_extensions", "_fields", "_head", "_last", "_limits", "_missing", "_rest", "_room", "_scanned",
+        "_trailers", "buffer", "state", "trailers",
     )  # fmt: skip
 
     def __init__(self, limits: Limits) -> None:
         self.state = State.HEAD
         self.trailers = Headers()
         self._limits = limits
-        self._buffer = b""
-        self._at = 0  # everything before it is consumed
+        self.buffer = b""  # what came, for as long as some of it waits to be taken
+        self._at = 0  # everything before it is taken
         self._scanned = 0  # everything before it has been searched, for what may not stand there and for the end
-        self._rest = b""  # version and fields of the last head, and what they mean
+        # The last head that came alone, the last version with its fields to the empty line, and what they mean.
+        self._last = self._rest = b""
+        self._head: Head | None = None
         self._fields: Fields | None = None
-        self._missing = 0  # bytes to come of the body or the chunk
-        self._extensions = 0  # bytes of chunk extensions so far
-        self._room = 0  # bytes left for the trailer section
+        # Bytes to come of the body or the chunk, of chunk extensions so far, left for the trailer section.
+        self._missing = self._extensions = self._room = 0
         self._trailers: list[tuple[str, str]] = []
 
     def feed(self, data: bytes) -> None:
         """Store what the peer sent; after a refusal it is thrown away."""
-        if self.state is State.REFUSED:
-            return
-        if self._at < len(self._buffer):
-            data = self._buffer[self._at :] + data
-            self._scanned = max(self._scanned - self._at, 0)
-        else:
-            self._scanned = 0
-        self._buffer, self._at = data, 0
+        if self.buffer:
+            self.buffer = self.buffer[self._at :] + data
+            self._scanned, self._at = max(self._scanned - self._at, 0), 0
+        elif self.state is not State.REFUSED:
+            self.buffer = data
 
     def buffered(self) -> int:
         """How many bytes wait to be taken."""
-        return len(self._buffer) - self._at
+        return len(self.buffer) - self._at
 
     def has_begun(self) -> bool:
         """Whether a request has begun that is not complete (a line end before a head is none)."""
-        return self.state is not State.HEAD or self._buffer[self._at :] not in (b"", b"\r", b"\r\n")
+        return self.state is not State.HEAD or self.buffer[self._at :] not in (b"", b"\r", b"\r\n")
 
     def head(self) -> Head | None:
         """The next request head, or None until it is complete. To be asked for while `state` is HEAD.
 
         Raises ProtocolError, once: after a refusal there is no next head.
         """
-        buffer, start = self._buffer, self._at
-        end = buffer.find(b"\r\n\r\n", start if start > self._scanned else self._scanned)
-        if end < 0:
-            self._wait_for_head()
-            return None
+        buffer, start, fields = self.buffer, self._at, self._fields
+        if buffer == self._last and not start:  # the same request again: compared, it needs no parsing
+            self.buffer, self._scanned = b"", 0
+            return self._head
         eol = buffer.find(b"\r\n", start)
-        if eol - start < 10:  # shorter than any request line: an empty line before it, or nonsense
-            return self._short_line(eol)
-        try:
-            if eol - start > self._limits.request_line:
-                raise ProtocolError("request line too long", 414, "RFC 9110 15.5.15")
-            line, mark, raw_query = buffer[start : eol - 9].partition(b"?")
-            method, path, authority = parse_start(line)
-            query = parse_query(raw_query, path) if mark else ""
-            # A kept-alive client sends the same fields again behind another target: compared, they need no parsing.
-            rest = buffer[eol - 9 : end]
-            fields = self._fields if rest == self._rest else None
-            if fields is None:
-                fields = self._new_fields(rest)
-            if authority is not None:
-                fields = fields.for_authority(authority)
-        except ProtocolError as error:
-            self._refuse()
-            if error.http_status != 414:
-                self._check_line(buffer[start:eol])  # of several errors the same one is told, however the bytes came
-            raise
-        self._at = self._scanned = end + 4
-        if fields.length != 0:
-            self._expect_body(fields.length)
-        return method, path, query, fields
+        # A kept-alive client sends the same fields again behind another target: they need none either.
+        if eol - start >= 10 and fields is not None and buffer.startswith(self._rest, eol - 9):
+            end = eol - 9 + len(self._rest)
+        else:
+            fields, end = None, buffer.find(b"\r\n\r\n", start if start > self._scanned else self._scanned) + 4
+            if end < 4:
+                self._wait_for_head()
+                return None
+            if eol - start < 10:  # shorter than any request line: an empty line before it, or nonsense
+                return self._short_line(eol)
+        return self._parse_head(start, eol, end, fields)
 
     def body(self) -> bytes:
         """All bytes of the body that have come and were not taken yet; it is complete when `state` is HEAD again.
@@ -152,21 +140,41 @@ class Parser:
         Raises ProtocolError for wrong chunks or trailers.
         """
         pieces = []
-        while (step := STEPS.get(self.state)) is not None:
-            piece = step(self)
-            if piece is None:
-                break
+        while (step := STEPS.get(self.state)) and (piece := step(self)) is not None:
             pieces.append(piece)
-        if self._at == len(self._buffer):
-            self._buffer, self._at = b"", 0  # an idle or slow connection keeps no bytes that were taken
         return b"".join(pieces) if len(pieces) != 1 else pieces[0]
 
     # -- heads ---------------------------------------------------------------------------------------------------
 
+    def _parse_head(self, start: int, eol: int, end: int, fields: Fields | None) -> Head:
+        buffer = self.buffer
+        try:
+            if eol - start > self._limits.request_line:
+                raise ProtocolError("request line too long", 414, "RFC 9110 15.5.15")
+            line, mark, raw_query = buffer[start : eol - 9].partition(b"?")
+            method, path, authority = parse_start(line)
+            query = parse_query(raw_query, path) if mark else ""
+            if fields is None:
+                fields = self._new_fields(buffer[eol - 9 : end])
+            if authority is not None:
+                fields = fields.for_authority(authority)
+        except ProtocolError as error:
+            self._refuse()
+            if error.http_status != 414:
+                self._check_line(buffer[start:eol])  # of several errors the same one is told, however the bytes came
+            raise
+        self._take(end)
+        head = (method, path, query, fields)
+        if fields.length != 0:
+            self._expect_body(fields.length)
+        elif not self.buffer and end - start <= REMEMBERED:
+            self._last, self._head = buffer[start:], head
+        return head
+
     def _new_fields(self, rest: bytes) -> Fields:
-        if len(rest) - 9 > self._limits.header_bytes:
+        if len(rest) - 13 > self._limits.header_bytes:
             raise ProtocolError("header fields too large", 431, "RFC 6585 5")
-        fields = parse_fields(rest, self._limits.header_count)
+        fields = parse_fields(rest[:-4], self._limits.header_count)
         if len(rest) <= REMEMBERED:
             self._rest, self._fields = rest, fields
         return fields
@@ -175,14 +183,14 @@ class Parser:
         if eol > self._at:
             raise self._refusal("malformed request line", section="RFC 9112 3")
         # RFC 9112 2.2: one empty line before a request is ignored, for clients that send one too many after a body.
-        self._at += 2
-        if self._buffer.startswith(b"\r\n", self._at):
+        self._take(self._at + 2)
+        if self.buffer.startswith(b"\r\n", self._at):
             raise self._refusal("empty lines instead of a request", section="RFC 9112 2.2")
         return self.head()
 
     def _wait_for_head(self) -> None:
         """Refuse at once what no further byte can save, so that nobody waits for a deadline to be told."""
-        buffer, start = self._buffer, self._at
+        buffer, start = self.buffer, self._at
         if buffer.startswith(b"\r\n", start):
             start += 2
         if start == len(buffer):
@@ -226,10 +234,10 @@ class Parser:
     def _take_data(self) -> bytes | None:
         """Up to the missing bytes of a body or a chunk."""
         start = self._at
-        data = self._buffer[start : start + self._missing]
+        data = self.buffer[start : start + self._missing]
         if not data:
             return None
-        self._at = start + len(data)
+        self._take(start + len(data))
         self._missing -= len(data)
         if self._missing == 0:
             self.state = State.HEAD if self.state is State.LENGTH else State.CHUNK_END
@@ -251,13 +259,13 @@ class Parser:
         return b""
 
     def _take_end(self) -> bytes | None:
-        end = self._buffer[self._at : self._at + 2]
+        end = self.buffer[self._at : self._at + 2]
         if not b"\r\n".startswith(end):
             # Two bytes skipped unseen here have been a smuggling vector in several servers.
             raise self._refusal("chunk data without its line end")
         if len(end) < 2:
             return None
-        self._at += 2
+        self._take(self._at + 2)
         self.state = State.CHUNK_SIZE
         return b""
 
@@ -283,23 +291,29 @@ class Parser:
 
     def _take_line(self, limit: int, too_long: str, status: int = 400, section: str = "RFC 9112 7.1") -> bytes | None:
         """A line of the chunked framing, without its end."""
-        eol = self._buffer.find(b"\r\n", self._at)
-        end = len(self._buffer) if eol < 0 else eol
-        if ILLEGAL.search(self._buffer, max(self._at, self._scanned - 1), end):
+        eol = self.buffer.find(b"\r\n", self._at)
+        end = len(self.buffer) if eol < 0 else eol
+        if ILLEGAL.search(self.buffer, max(self._at, self._scanned - 1), end):
             raise self._refusal("control character or bare line end in the chunked framing", section="RFC 9112 7.1")
         if end - self._at > limit + (eol < 0):  # without its end, the line may already hold the CR of it
             raise self._refusal(too_long, status, section)
         if eol < 0:
             self._scanned = end
             return None
-        line = self._buffer[self._at : eol]
-        self._at = eol + 2
+        line = self.buffer[self._at : eol]
+        self._take(eol + 2)
         return line
+
+    def _take(self, end: int) -> None:
+        """Everything up to there is taken; a connection keeps no buffer of which nothing waits."""
+        if end == len(self.buffer):
+            self.buffer, end = b"", 0
+        self._at = self._scanned = end
 
     def _refuse(self) -> None:
         """From here on no byte is interpreted, neither one that comes nor one that waits."""
         self.state = State.REFUSED
-        self._buffer, self._at = b"", 0
+        self._take(len(self.buffer))
 
     def _refusal(self, reason: str, status: int = 400, section: str = "RFC 9112 7.1") -> ProtocolError:
         self._refuse()

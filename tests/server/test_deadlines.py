@@ -101,6 +101,26 @@ def test_a_deadline_passes_up_to_two_ticks_late_and_never_early(begin: float, se
     assert seconds - 1e-6 <= taken <= seconds + 2 * watch.deadlines.tick + 1e-6
 
 
+def test_a_stage_that_was_renewed_lasts_until_then() -> None:
+    watch = Watch()
+    watch.alarms.stage(2)
+    watch.clock.go(1.5)
+    watch.alarms.renewed = watch.deadlines.now + 2
+    watch.clock.go(10)
+    [(late, at)] = watch.rung
+    assert late is Late.STAGE
+    assert 3.4 - 1e-6 <= at - 1000 <= 3.5 + 2 * watch.deadlines.tick + 1e-6
+
+
+def test_a_stage_that_begins_is_not_as_long_as_the_one_before_was_renewed() -> None:
+    watch = Watch()
+    watch.alarms.stage(2)
+    watch.alarms.renewed = watch.deadlines.now + 100
+    watch.alarms.stage(1)
+    watch.clock.go(2)
+    assert watch.kinds() == [Late.STAGE]
+
+
 def test_one_that_is_late_does_not_hurry_another() -> None:
     watch = Watch()
     watch.alarms.arm(Late.BODY, 0.9)
@@ -117,7 +137,7 @@ def test_what_happened_in_time_is_not_late() -> None:
     watch.alarms.arm(Late.HANDLER, 2)
     watch.clock.go(0.9)
     watch.alarms.disarm(Late.BODY)
-    assert watch.alarms.deadline == watch.alarms._armed[Late.HANDLER]
+    assert watch.alarms.deadline == watch.alarms.armed[Late.HANDLER]
     watch.clock.go(5)
     assert watch.kinds() == [Late.HANDLER]
     assert watch.alarms.deadline == inf

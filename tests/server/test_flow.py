@@ -42,11 +42,11 @@ def made(high_water: int = 1 << 20) -> tuple[Flow, MemoryTransport]:
 async def test_what_is_held_leaves_before_what_is_written() -> None:
     flow, transport = made()
     flow.hold(b"a")
-    assert flow.holds
+    assert flow.held
     flow.hold(b"b")
     assert transport.writes == []
     flow.write(b"c")
-    assert not flow.holds
+    assert not flow.held
     flow.write(b"d")
     flow.hold(b"e")
     flow.flush()
@@ -185,7 +185,7 @@ async def test_a_slow_client_is_not_a_stalled_one(serve: Serve) -> None:
     pause(end)
     end.protocol._expire(Late.WRITE)  # bytes have moved: it may go on
     assert not end.transport.is_closing()
-    assert Late.WRITE in end.protocol._alarms._armed
+    assert Late.WRITE in end.protocol._alarms.armed
     while True:
         unsent = end.transport.get_write_buffer_size()
         end.protocol._expire(Late.WRITE)

@@ -82,13 +82,13 @@ async def test_lingering_begins_when_the_client_has_taken_the_answer(serve: Serv
         end.writer.transport.pause_reading()
     end.send(get())
     await end.until(lambda: end.protocol.stage is Stage.LINGERING)
-    assert end.protocol._alarms._stage == inf
-    assert Late.WRITE in end.protocol._alarms._armed
+    assert end.protocol._alarms.stage_ends == inf
+    assert Late.WRITE in end.protocol._alarms.armed
     if hasattr(end, "reader"):
         end.writer.transport.resume_reading()
     assert len((await end.last()).content) == 300_000
     await end.until(lambda: "resume_writing" in end.protocol.calls)
-    assert end.protocol._alarms._stage <= end.protocol.service.deadlines.now + LINGER
+    assert end.protocol._alarms.stage_ends <= end.protocol.service.deadlines.now + LINGER
 
 
 async def test_requests_that_wait_for_room_are_not_idle(serve: Serve) -> None:
@@ -132,7 +132,7 @@ async def test_the_grace_of_a_half_close_does_not_run_without_a_handler(serve: S
     await end.until(lambda: "eof_received" in end.protocol.calls)
     go.set()
     await end.until(lambda: end.protocol._flow.is_full and end.protocol.stage is Stage.IDLE)
-    assert Late.HALF_CLOSED not in end.protocol._alarms._armed
+    assert Late.HALF_CLOSED not in end.protocol._alarms.armed
     await take(end, 2)
     assert await end.everything() == b""
 
@@ -152,7 +152,7 @@ async def test_each_pipelined_handler_behind_a_half_close_has_the_whole_grace(se
     end.eof()
     await begun.wait()
     await end.until(lambda: "eof_received" in end.protocol.calls)
-    assert Late.HALF_CLOSED in end.protocol._alarms._armed
+    assert Late.HALF_CLOSED in end.protocol._alarms.armed
     go.set()
     assert [(await end.reply()).text for _ in range(2)] == ["/1", "/2"]
 

@@ -278,7 +278,9 @@ async def test_an_iterable_that_is_no_generator(serve: Serve) -> None:
 
 
 class Strange(Response):
-    at_hand = False
+    def __init__(self) -> None:
+        super().__init__()
+        self.at_hand = False
 
 
 async def test_a_response_of_an_unknown_kind(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:

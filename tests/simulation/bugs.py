@@ -84,8 +84,8 @@ def forgets_to_disarm(right: Any, self: Alarms, *which: Late) -> None:
 @bug(HTTPProtocol, "_await_head")
 def forgets_the_last_pipelined_answer(right: Any, self: HTTPProtocol) -> None:
     """What is held for one write with more stays held when no more comes."""
-    held = self._flow._held
-    self._flow._held = held[:-1]
+    held = self._flow.held
+    self._flow.held = held[:-1]
     right(self)
 
 
@@ -158,11 +158,11 @@ def reads_without_end(right: Any, self: HTTPProtocol, count: int) -> None:
 
 
 @bug(HTTPProtocol, "persist")
-def stays_when_the_server_stops(right: Any, self: HTTPProtocol, wish: bool = True) -> bool:
+def stays_when_the_server_stops(right: Any, self: HTTPProtocol, wish: bool = True) -> Any:
     """A stopping server promises to keep its connections."""
     stopping, self.service.stopping = self.service.stopping, False
     try:
-        return bool(right(self, wish))
+        return right(self, wish)
     finally:
         self.service.stopping = stopping
 

@@ -84,13 +84,13 @@ def idle_hands(ledger: Ledger) -> Iterator[str]:
     """Something could be done, and nobody will do it."""
     probe = ledger.probe
     stage, flow, parser, body = probe.stage, probe._flow, probe._parser, probe._body
-    if flow.holds and not flow.is_full:
+    if flow.held and not flow.is_full:
         yield "an answer is held back while nothing happens"
     if flow._waiters and not flow.is_full and not ledger.line.is_closing():
         yield "somebody waits for room, and there is room"
     waits_for_room = flow.is_full and stage in (Stage.IDLE, Stage.HEAD)
     if stage in (Stage.IDLE, Stage.HEAD) and not waits_for_room and parser.state is State.HEAD:
-        waiting = parser._buffer[parser._at :].removeprefix(FIRST_OF_LINE)
+        waiting = parser.buffer[parser._at :].removeprefix(FIRST_OF_LINE)
         if b"\r\n\r\n" in waiting:
             yield f"a whole request waits in {stage.name}"
     reads = stage in LISTENS and not waits_for_room
@@ -98,7 +98,7 @@ def idle_hands(ledger: Ledger) -> Iterator[str]:
         reads = True
         if parser.state is State.LENGTH and parser.buffered():
             yield "a handler waits for a body that has come"
-    if reads and not flow._reading and not ledger.line.told_end and not ledger.line.is_closing():
+    if reads and not flow.is_reading and not ledger.line.told_end and not ledger.line.is_closing():
         yield f"nobody reads from the client in {stage.name}"
     if (stage is Stage.HANDLER) != (probe._task is not None):
         yield f"in {stage.name} {'without' if probe._task is None else 'with'} a task"

@@ -18,6 +18,7 @@ from minihttp.server.connection import Connection
 from minihttp.server.protocol import HTTPProtocol
 from minihttp.server.stages import Late, Stage
 from minihttp.testing import MemoryTransport
+from minihttp.wire.writer import CLOSE
 
 if TYPE_CHECKING:
     from .ledger import Ledger
@@ -228,10 +229,10 @@ class Probe(HTTPProtocol):
             self.ledger.leaves()
         super()._client_left()
 
-    def persist(self, wish: bool = True) -> bool:
-        stays = super().persist(wish)
-        self.ledger.persists(stays)
-        return stays
+    def persist(self, wish: bool = True) -> bytes:
+        field = super().persist(wish)
+        self.ledger.persists(field != CLOSE)
+        return field
 
     def finish(self) -> None:
         self.ledger.finishes()

@@ -161,6 +161,30 @@ def test_the_same_fields_are_parsed_once() -> None:
     assert fields[3] is not fields[1], "only the last ones are kept"
 
 
+def test_the_same_request_is_parsed_once_wherever_it_stands() -> None:
+    parser = Parser(Limits())
+    heads = []
+    for data in (GET, GET, GET + GET, GET[:5], GET[5:], b"\r\n" + GET, GET):
+        parser.feed(data)
+        while (head := parser.head()) is not None:
+            heads.append(head)
+    assert len(heads) == 7
+    assert heads == heads[:1] * 7
+    assert heads[1] is heads[0]
+    assert parser.buffer == b""
+
+
+def test_the_same_fields_end_where_they_ended_before() -> None:
+    parser = Parser(Limits())
+    fields = b" HTTP/1.1\r\nhost: a\r\n"
+    for path, more in ((b"/a", b""), (b"/b", b""), (b"/c", b"x: 1\r\n"), (b"/d", b""), (b"/e?q", b"")):
+        parser.feed(b"GET " + path + fields + more + b"\r\n")
+        head = parser.head()
+        assert head is not None
+        assert head[1] + ("?" if head[2] else "") + head[2] == path.decode()
+        assert ("x" in head[3].headers) is bool(more)
+
+
 def test_long_fields_are_not_kept() -> None:
     parser = Parser(Limits())
     data = GET[:-2] + b"X: " + b"a" * 2048 + b"\r\n\r\n"
@@ -336,16 +360,16 @@ def test_bytes_that_were_taken_are_not_kept() -> None:
     parser.feed(POST.replace(b"5", b"999999") + b"x" * 500_000)
     assert parser.head() is not None
     assert len(parser.body()) == 500_000
-    assert len(parser._buffer) == 0, "a client that stops here must not cost half a megabyte"
+    assert len(parser.buffer) == 0, "a client that stops here must not cost half a megabyte"
 
 
 def test_a_pipeline_of_small_requests_is_not_copied() -> None:
     parser = Parser(Limits())
     parser.feed(GET * 1000)
-    buffer = parser._buffer
+    buffer = parser.buffer
     for _ in range(999):
         assert parser.head() is not None
-    assert parser._buffer is buffer
+    assert parser.buffer is buffer
 
 
 # -- the documentation -----------------------------------------------------------------------------------------------

@@ -14,7 +14,6 @@ from minihttp.wire.writer import (
     CONTINUE,
     KEEP_ALIVE,
     LAST_CHUNK,
-    content_length,
     encode_chunk,
     encode_head,
 )
@@ -25,7 +24,7 @@ NOW = 784111777  # Sun, 06 Nov 1994 08:49:37 GMT, the example of RFC 9110 5.6.7
 @pytest.fixture(autouse=True)
 def stopped_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "time", lambda: NOW + 0.9)
-    monkeypatch.setattr(writer.Clock, "second", 0)
+    monkeypatch.setattr(writer, "second_ends", 0.0)
     writer.PREFIXES.clear()
 
 
@@ -46,7 +45,7 @@ def read_h11(data: bytes, method: str = "GET") -> tuple[h11.Response, bytes]:
 
 
 def test_a_head_is_status_line_fields_and_an_empty_line() -> None:
-    assert encode_head(200, "text/plain", None, content_length(2), b"") == (
+    assert encode_head(200, "text/plain", None, 2, b"") == (
         b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ndate: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
         b"content-length: 2\r\n\r\n"
     )
@@ -61,7 +60,7 @@ def test_a_head_with_everything() -> None:
 
 
 def test_a_client_reads_what_was_written() -> None:
-    response, body = read_h11(encode_head(200, "text/plain", None, content_length(5), KEEP_ALIVE) + b"hello")
+    response, body = read_h11(encode_head(200, "text/plain", None, 5, KEEP_ALIVE) + b"hello")
     assert (response.status_code, response.reason, body) == (200, b"OK", b"hello")
     assert dict(response.headers)[b"connection"] == b"keep-alive"
     chunks = [b"a", b"", b"x" * 300, b"0\r\n\r\n"]
