@@ -18,23 +18,6 @@ from .server.server import Server
 __version__ = "0.1.0"
 
 __all__ = [
-    "HTML",
-    "JSON",
-    "App",
-    "ClientDisconnected",
-    "ConfigError",
-    "File",
-    "HTTPError",
-    "Limits",
-    "MiniHTTPError",
-    "Options",
-    "Redirect",
-    "Request",
-    "Response",
-    "Router",
-    "Server",
-    "Stream",
-    "abort",
-    "in_thread",
-    "serve",
-]
+    "HTML", "JSON", "App", "ClientDisconnected", "ConfigError", "File", "HTTPError", "Limits", "MiniHTTPError",
+    "Options", "Redirect", "Request", "Response", "Router", "Server", "Stream", "abort", "in_thread", "serve",
+]  # fmt: skip

@@ -142,10 +142,14 @@ class App:
             found = self.router.find(request.method, request.raw_path)
             if found is None:
                 return self._missing(request)
-            route, request.params = found
-            apply(route.policy, request)
-            request.check_length()
-            result = route.handler(request, **request.params)
+            route, params = found
+            if params:
+                request.params = params
+            if route.policy is not None:
+                apply(route.policy, request)
+            if request.length:
+                request.check_length()
+            result = route.handler(request, **params) if params else route.handler(request)
             if route.is_async or isawaitable(result):
                 result = await result
             if result is None and self.debug:
@@ -244,12 +248,9 @@ class App:
 
 def apply(policy: Policy, request: Request) -> None:
     """Let a request run under its route's policy."""
-    if policy.max_body is not None:
-        request.max_body = policy.max_body
-    if policy.timeout is not None:
-        request.timeout = policy.timeout
-    if policy.on_disconnect is not None:
-        request.on_disconnect = policy.on_disconnect
+    for name in ("max_body", "timeout", "on_disconnect"):
+        if (value := getattr(policy, name)) is not None:
+            setattr(request, name, value)
 
 
 async def serve(

@@ -81,9 +81,18 @@ class Request:
     """
 
     __slots__ = (
-        "__weakref__", "_body", "_channel", "_cookies", "_form", "_length", "_origin", "_query", "_started", "_state",
-        "_timeout", "app", "headers", "max_body", "method", "on_disconnect", "params", "query_string", "raw_path",
+        "__weakref__", "_body", "_channel", "_cookies", "_form", "_origin", "_query", "_started", "_state", "_timeout",
+        "app", "headers", "length", "max_body", "method", "on_disconnect", "params", "query_string", "raw_path",
     )  # fmt: skip
+
+    on_disconnect: OnDisconnect | None
+    # Either the whole body or the channel it comes through; both, once it has been read through the channel.
+    _body: bytes | None
+    _channel: BodyChannel | None
+    _query: QueryParams | None
+    _cookies: Cookies | None
+    _form: FormData | None
+    _state: SimpleNamespace | None
 
     def __init__(
         self,
@@ -101,22 +110,15 @@ class Request:
         self.raw_path = raw_path
         self.query_string = query_string
         self.headers = headers
+        self.length = length  # bytes of the body; None for a chunked one
+        self.max_body = max_body
         self.params: dict[str, Any] = {}
         self.app: Application = NO_APP
-        self.max_body = max_body
-        self.on_disconnect: OnDisconnect | None = None
         self._origin = origin
         self._timeout = timeout
-        self._length = length  # bytes announced by Content-Length; None for a chunked body
-        # Either the whole body or the channel it comes through; both, once it has been read through the channel.
-        self._body: bytes | None
-        self._channel: BodyChannel | None
-        self._body, self._channel = (body, None) if isinstance(body, bytes) else (None, body)
         self._started = False
-        self._query: QueryParams | None = None
-        self._cookies: Cookies | None = None
-        self._form: FormData | None = None
-        self._state: SimpleNamespace | None = None
+        self._body, self._channel = (body, None) if isinstance(body, bytes) else (None, body)
+        self._query = self._cookies = self._form = self._state = self.on_disconnect = None
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.raw_path}>"
@@ -207,7 +209,7 @@ class Request:
 
     def check_length(self) -> None:
         """Raise HTTPError 413 if the announced or received length is beyond `max_body`, before any of it is read."""
-        length = self._length if self._body is None else len(self._body)
+        length = self.length if self._body is None else len(self._body)
         if length is not None and length > self.max_body:
             raise HTTPError(413, f"the body may have at most {self.max_body} bytes")
 

@@ -16,9 +16,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from inspect import isclass, iscoroutinefunction
-from typing import Any, Final, Literal, NamedTuple, TypedDict, TypeVar, Unpack
+from typing import Any, Final, Literal, TypedDict, TypeVar, Unpack
 from urllib.parse import unquote_to_bytes
 
 from .errors import ConfigError, HTTPError
@@ -59,14 +59,15 @@ class Policy:
             raise ConfigError(f"{self}: max_body is 0 or more, timeout more than 0, on_disconnect cancel or finish")
 
 
-class Route(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Route:
     """One registered handler; `where` is "file.py:12", its registration."""
 
     pattern: Pattern
     methods: frozenset[str]
     handler: Callable[..., Any]
     name: str | None
-    policy: Policy
+    policy: Policy | None  # None where nothing differs from the defaults
     where: str
     is_async: bool
 
@@ -179,9 +180,10 @@ class Router:
             with at(caller()) as where:
                 pattern = Pattern.parse(path, self._converters)
                 policy = Policy(options.get("max_body"), options.get("timeout"), options.get("on_disconnect"))
+                differs = policy if policy != Policy() else None
                 name = options.get("name")
                 for names, each in handlers(handler, methods):
-                    self._add(Route(pattern, names, each, name, policy, where, iscoroutinefunction(each)))
+                    self._add(Route(pattern, names, each, name, differs, where, iscoroutinefunction(each)))
             return handler
 
         return register
@@ -193,14 +195,14 @@ class Router:
         """
         with at(caller()) as where:
             pattern = Pattern.parse("/{path:path}").below(prefix)
-            self._add(Route(pattern, frozenset(METHODS), handler, None, Policy(), where, iscoroutinefunction(handler)))
+            self._add(Route(pattern, frozenset(METHODS), handler, None, None, where, iscoroutinefunction(handler)))
 
     def include(self, router: Router, prefix: str = "") -> None:
         """Take over the routes of another router, with a prefix before their paths; it accepts no more of them then."""
         with at(caller()) as where:
             router._frozen = router._frozen or f"it was included at {where}"
             for route in router:
-                self._add(route._replace(pattern=route.pattern.below(prefix)))
+                self._add(replace(route, pattern=route.pattern.below(prefix)))
 
     def freeze(self) -> None:
         """Accept no more routes: from now on requests are served."""
