@@ -78,10 +78,7 @@ class Connection(asyncio.Protocol):
         if self._task is None:
             self.service.leave(self)
         else:  # a server that stops waits for handlers, also for those whose client did not
-            self._task.add_done_callback(self._leave)
-
-    def _leave(self, task: asyncio.Task[None]) -> None:
-        self.service.leave(self)
+            self._task.add_done_callback(lambda task: self.service.leave(self))
 
     def pause_writing(self) -> None:
         self._flow.fill()
