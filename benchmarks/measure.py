@@ -84,7 +84,7 @@ def idle(server: Server) -> dict[str, Any]:
 
 
 def import_cost(python: Path, module: str, folder: Path) -> dict[str, Any]:
-    """CPU milliseconds that `import` adds to a Python that does nothing: the median of five, in turn."""
+    """CPU milliseconds that `import` adds to a Python that does nothing: the median of three, in turn."""
 
     def cpu(program: str) -> float:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -94,5 +94,5 @@ def import_cost(python: Path, module: str, folder: Path) -> dict[str, Any]:
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
     cpu(f"import {module}")  # so that the files are compiled and in memory
-    pairs = [(cpu(f"import {module}"), cpu("pass")) for _ in range(5)]
+    pairs = [(cpu(f"import {module}"), cpu("pass")) for _ in range(3)]
     return {"value": statistics.median(with_it - bare for with_it, bare in pairs) * 1000, "module": module}

@@ -150,12 +150,20 @@ def terminal(records: Sequence[Record]) -> str:
         table = rows(results, workloads)
         table[0][1:] = [each.name for each in workloads]
         parts.append(f"{group}: {'; '.join(units(workloads))}\n{as_text(table)}")
-    missing = [f"{each['contender']}: {each['workload']}: {each['reason']}" for each in only(records, "missing")]
-    return "\n".join([*parts, *missing])
+    return "\n".join([*parts, *(f"{'; '.join(who)}: {reason}" for who, reason in missing(records))])
 
 
 def units(workloads: Iterable[Workload]) -> list[str]:
     return list(dict.fromkeys(UNITS[each.unit] for each in workloads))
+
+
+def missing(records: Iterable[Record]) -> list[tuple[list[str], str]]:
+    """Who misses what, `Robyn (tls)`, and why: each reason once."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for each in only(records, "missing"):
+        reason = " ".join(str(each["reason"]).split())
+        found.setdefault(reason, {}).setdefault(str(each["contender"]), []).append(str(each["workload"]))
+    return [([f"{who} ({', '.join(what)})" for who, what in all.items()], reason) for reason, all in found.items()]
 
 
 def about(results: Results) -> str:
@@ -208,12 +216,8 @@ def markdown(records: Sequence[Record]) -> str:
         versions = ", ".join(f"{package} {version}" for package, version in each["versions"].items())
         commands.append([name, f"`{each['command']}`", each["loop"], versions])
     parts += ["## How each was run\n", as_markdown(commands)]
-    missing = [
-        [each["contender"], BY_NAME[each["workload"]].title, each["reason"].replace("|", "¦").replace("\n", " ")]
-        for each in only(records, "missing")
-    ]
-    if missing:
-        parts += ["## What is missing\n", as_markdown([["", "workload", "reason"], *missing])]
+    if rest := missing(records):
+        parts += ["## What is missing\n", "".join(f"- {'; '.join(who)}: {reason}\n" for who, reason in rest)]
     return "\n".join(parts)
 
 

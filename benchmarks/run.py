@@ -23,7 +23,7 @@ from benchmarks.records import Records
 from benchmarks.workloads import Workload
 
 # What a piece of each kind takes, in seconds besides the seconds of load; for the estimate only.
-TAKES = {"wrk": 0.3, "latency": 3.5, "upload": 0.8, "download": 0.8, "idle": 1.5, "import": 4.0}
+TAKES = {"wrk": 0.3, "latency": 3.5, "upload": 0.8, "download": 0.8, "idle": 1.5, "import": 2.5}
 START = 0.6
 
 
@@ -39,9 +39,12 @@ class Plan:
     def rounds_of(self, workload: Workload) -> int:
         return min(workload.rounds, self.rounds)
 
+    def seconds_of(self, workload: Workload) -> int:
+        return self.seconds * workload.lasts
+
     def takes(self, workload: Workload) -> float:
         """Seconds for one measurement."""
-        loaded = self.seconds if workload.kind in ("wrk", "latency") else 0
+        loaded = self.seconds_of(workload) if workload.kind in ("wrk", "latency") else 0
         return loaded + TAKES[workload.kind]
 
     def seconds_in_all(self) -> float:
@@ -91,7 +94,10 @@ class Benchmark:
             return
         command = ["our own client"]
         if workload.kind in ("wrk", "latency"):
-            command = ["wrk", *load.command(workload, 0, self._plan.seconds, connections=workload.connections)]
+            command = [
+                "wrk",
+                *load.command(workload, 0, self._plan.seconds_of(workload), connections=workload.connections),
+            ]
         self._records.add(record="workload", name=workload.name, title=workload.title, command=command)
 
     def _settled(self, workload: Workload, contender: Contender) -> bool:
@@ -174,7 +180,7 @@ class Benchmark:
             return measure.idle(server)
         if workload.kind in ("upload", "download"):
             return measure.body(workload, server)
-        found, _ = measure.requests(workload, server, self._plan.seconds)
+        found, _ = measure.requests(workload, server, self._plan.seconds_of(workload))
         return found
 
     def _fail(self, workload: Workload, contender: Contender, error: Exception) -> None:

@@ -63,6 +63,7 @@ class Workload:
     depth: int = 1
     variant: Variant = "plain"
     rounds: int = 3
+    lasts: int = 1  # how many times the seconds of others: TLS, so that handshakes do not weigh
     unit: str = "us"
     limit: bool = False  # whether canned bytes are a limit for it
 
@@ -110,14 +111,14 @@ WORKLOADS = [
         variant="once",
         limit=True,
     ),
-    Workload("tls", "TLS", "connections", variant="tls", limit=True),
+    Workload("tls", "TLS", "connections", variant="tls", connections=16, lasts=2, limit=True),
     Workload("c1", "1 connection", "connections", connections=1, limit=True),
     Workload("c512", "512 connections", "connections", connections=512, limit=True),
     Workload("latency", "latency at half load", "latency", kind="latency", connections=256, unit="ms", limit=True),
     Workload("upload", "100 MiB up", "bodies", kind="upload", path="/upload", method="POST", unit="us/MiB"),
     Workload("download", "100 MiB down", "bodies", kind="download", path="/download", unit="us/MiB"),
     Workload("idle", "memory of an idle connection", "memory", kind="idle", rounds=1, unit="KiB", limit=True),
-    Workload("import", "import", "memory", kind="import", rounds=5, unit="ms"),
+    Workload("import", "import", "memory", kind="import", unit="ms"),
     _database("mysql-one", "one user, MariaDB", "/db/{id}", variant="mysql"),
     _database("mysql-twenty", "20 users, MariaDB", "/db", variant="mysql"),
     _database("mysql-update", "update, MariaDB", "/db/{id}", variant="mysql", **CHANGE),
