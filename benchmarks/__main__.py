@@ -6,7 +6,7 @@ Invariant: a full run is resumed where it stopped, and written into benchmarks/r
 workloads or peers go beside it and are not committed.
 
     make bench                                   everything, within an hour; go on with the same command
-    make bench QUICK=1                           once round everything, in a quarter of an hour
+    make bench QUICK=1                           once round everything, in twenty minutes
     make bench ONLY=plaintext,json PEER=granian  some workloads (or groups), some contenders (a part of the name)
 """
 
@@ -64,15 +64,38 @@ def arguments() -> argparse.Namespace:
 def write(folder: Path, records: Records, *, full: bool) -> None:
     """Tables and plots from the records; those of a full run stand in the README too."""
     judged = targets.table(report.Results(records.all))
-    page = report.markdown(records.all) + "\n## Targets\n\n" + report.as_markdown(judged)
-    (folder / "results.md").write_text(page)
+    page = report.markdown(records.all)
+    (folder / "results.md").write_text(f"{page}\n## Targets\n\n{report.as_markdown(judged)}" if judged[1:] else page)
     for name, drawing in plots.all_plots(records.all).items():
         (folder / name).write_text(drawing)
     print(report.terminal(records.all))
-    print(report.as_text(judged))
+    if judged[1:]:
+        print(report.as_text(judged))
     print(f"Written: {folder.relative_to(install.PROJECT)}/ (results.md, raw.jsonl, plots)")
     if full:
         report.update_readme(records.all)
+
+
+def measure(chosen: argparse.Namespace, folder: Path, partial: bool) -> Records:
+    """Install, start the databases, run the plan. Raises NoMariaDB."""
+    rounds = 1 if chosen.quick else chosen.rounds
+    environments = install.environments(NEWER)
+    plan = Plan(chosen_workloads(chosen.only), chosen_peers(chosen.peer, set(environments)), chosen.seconds, rounds)
+    scratch = install.PROJECT / ".cache/bench"
+    scratch.mkdir(parents=True, exist_ok=True)
+    with pin(CLIENT_CORE), databases.mysql() as (mysql, version):
+        settings = {"seconds": chosen.seconds, "rounds": rounds, "only": chosen.only, "peer": chosen.peer}
+        run = facts.run(environments, version, settings)
+        if partial:
+            (folder / "raw.jsonl").unlink(missing_ok=True)
+        records = Records(folder / "raw.jsonl", run)
+        if records.resumed:
+            print("Going on where the last run of the same code and versions stopped.")
+        place = Place(environments, {"mysql": mysql, "sqlite": databases.sqlite(scratch / "bench.db")}, scratch)
+        place.make_certificate()
+        with Fleet(place) as fleet:
+            Benchmark(plan, fleet, records).run()
+    return records
 
 
 def main() -> None:
@@ -81,28 +104,10 @@ def main() -> None:
         sys.exit("make bench reads the CPU time of processes from Linux: there is no way here to be as exact")
     partial = bool(chosen.only or chosen.peer)
     folder = RESULTS / "part" if partial else RESULTS / "quick" if chosen.quick else RESULTS
-    rounds = 1 if chosen.quick else chosen.rounds
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-    environments = install.environments(NEWER)
-    peers = chosen_peers(chosen.peer, set(environments))
-    plan = Plan(chosen_workloads(chosen.only), peers, chosen.seconds, rounds)
-    scratch = install.PROJECT / ".cache/bench"
-    scratch.mkdir(parents=True, exist_ok=True)
     try:
-        with pin(CLIENT_CORE), databases.mysql() as (mysql, version):
-            settings = {"seconds": chosen.seconds, "rounds": rounds, "only": chosen.only, "peer": chosen.peer}
-            run = facts.run(environments, version, settings)
-            if partial:
-                (folder / "raw.jsonl").unlink(missing_ok=True)
-            records = Records(folder / "raw.jsonl", run)
-            if records.resumed:
-                print("Going on where the last run of the same code and versions stopped.")
-            place = Place(environments, {"mysql": mysql, "sqlite": databases.sqlite(scratch / "bench.db")}, scratch)
-            place.make_certificate()
-            with Fleet(place) as fleet:
-                Benchmark(plan, fleet, records).run()
+        records = measure(chosen, folder, partial)
     except NoMariaDB as error:
         sys.exit(str(error))
     except KeyboardInterrupt:

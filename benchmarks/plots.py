@@ -45,7 +45,7 @@ def sheet(width: float, height: float, parts: Iterable[str], title: str) -> str:
 def bar_panel(left: float, top: float, title: str, values: Mapping[str, float], label: float) -> list[str]:
     """One workload: a bar for each contender, the cheapest first."""
     parts = [text(left, top + 12, title, "title")]
-    room = PANEL - label - 70
+    room = PANEL - LABEL - 70
     longest = max(values.values())
     for at, (name, value) in enumerate(sorted(values.items(), key=lambda each: each[1])):
         y, width = top + 22 + at * BAR, max(1.0, value / longest * room)
