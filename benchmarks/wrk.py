@@ -53,7 +53,7 @@ def measure(wrk: tuple[str, dict[str, str]], server: Server, path: str, seconds:
     if requests is None or requests[1] == "0":
         sys.exit(f"{url} was not answered:\n{said}")
     rate = re.search(r"Requests/sec:\s+([\d.]+)", said)
-    slow = re.findall(r"(50|99)%\s+(\S+)", said)
+    slow = re.findall(r"^ +(50|99)% +(\S+)", said, re.MULTILINE)
     bad = re.findall(r"Non-2xx.*|Socket errors.*", said)
     each = used / int(requests[1]) * 1e6
     percentiles = "  ".join(f"p{percent} {value}" for percent, value in slow)
