@@ -20,6 +20,7 @@ from .deadline import Deadline
 from .errors import Conflict, DatabaseError, OutcomeUnknown, Timeout, Unavailable, UsageError
 from .executor import Queries, RowStream
 from .session import Answer, Isolation, Session, Statement
+from .sql import split_statements
 from .url import Engine
 
 __all__ = ["Host", "Transaction"]
@@ -118,10 +119,18 @@ class Transaction(Queries):
 
     # ---- running
 
-    async def _answer(self, statement: Statement) -> Answer:
+    async def script(self, text: str) -> None:
+        """Run the statements of a script in this transaction: `await tx.script(schema)`. As `db.script` otherwise.
+
+        On SQLite a change of tables is part of the transaction; on MySQL it ends it, which raises UsageError.
+        """
+        for each in split_statements(text, self.engine):
+            await self._answer(Statement(each, (), "script", False), limited=False)
+
+    async def _answer(self, statement: Statement, *, limited: bool = True) -> Answer:
         session = self._usable()
         try:
-            answer = await self._host.deadline.run(session.run(statement), statement.keyword)
+            answer = await self._host.deadline.run(session.run(statement), statement.keyword, default=limited)
         except BaseException as error:
             self._note(error, session)
             raise

@@ -630,3 +630,13 @@ async def test_a_script_may_hold_a_trigger(db):
         INSERT INTO city VALUES (50);
     """)
     assert await names(db) == ["a;b"]
+
+
+async def test_a_script_in_a_transaction_is_undone_with_it(db):
+    with pytest.raises(QueryError):
+        async with db.transaction() as tx:
+            await tx.script("INSERT INTO city VALUES (7); INSERT INTO city VALUES (8); INSERT INTO nowhere VALUES (1)")
+    assert await db.scalar("SELECT COUNT(*) FROM city WHERE id IN (7, 8)") == 0
+    async with db.transaction() as tx:
+        await tx.script("INSERT INTO city VALUES (7); INSERT INTO city VALUES (8); -- done")
+    assert await db.scalar("SELECT COUNT(*) FROM city WHERE id IN (7, 8)") == 2

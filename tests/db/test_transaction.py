@@ -47,6 +47,7 @@ class Scripted(FakeSession):
 
     async def _run(self, statement):
         self.sent.append(statement.text)
+        await asyncio.sleep(0)
         if statement.keyword in self.errors:
             error = self.errors[statement.keyword]
             if error is asyncio.CancelledError:
@@ -80,6 +81,14 @@ async def test_the_words_that_are_sent(host, session):
         "RELEASE SAVEPOINT minihttp_2", "RELEASE SAVEPOINT minihttp_1", "COMMIT",
     ]  # fmt: skip
     assert (host.holders, host.returned) == ({}, 1)
+
+
+async def test_a_statement_of_a_script_has_no_deadline_of_its_own(host, session):
+    async with Transaction(host) as tx:
+        host.deadline = Deadline(1e-9)
+        await tx.script("INSERT INTO t VALUES (1); INSERT INTO t VALUES (2)")
+        host.deadline = Deadline(0)
+    assert session.sent == ["BEGIN", "INSERT INTO t VALUES (1)", "INSERT INTO t VALUES (2)", "COMMIT"]
 
 
 async def test_a_begin_that_fails_gives_the_session_back(host, session):
