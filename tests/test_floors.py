@@ -32,7 +32,7 @@ DB_WING = """
 db/errors <- db/url · db/hosts · db/values · db/rows · db/waiting · db/deadline · db/mysql_errors
     <- db/sql · db/mapping · db/connection · db/session · db/tls <- db/pool · db/statements · db/executor
     <- db/transaction | db/mysql | db/sqlite | db/tables | db/batches
-    <- db/database <- db/repository · db/migrations <- db/__init__
+    <- db/database <- db/repository · db/lock <- db/migrations <- db/__init__
 """
 SEEN_BY_DB, SEES_DB = {"waits"}, {"cli"}
 

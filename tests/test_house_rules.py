@@ -38,6 +38,7 @@ PURE = {
 # Everything else waits for an event. Each exception says why it may wait for a clock.
 MAY_SLEEP = {
     "db/database": "back-off before a transaction is tried again",
+    "db/lock": "back-off before the lock is asked for again, and the time between two renewals",
     "watch/race/blocking": "the demonstration: sleeping is what it shows",
     "watch/race/loop": "the same",
     "watch/tour": "the same",

@@ -26,6 +26,7 @@ from .errors import (
     UsageError,
 )
 from .executor import Executor, Result
+from .lock import Lock
 from .mapping import UnsignedBigInt
 from .pool import PoolStats
 from .repository import Repository
@@ -41,6 +42,7 @@ __all__ = [
     "Executor",
     "IntegrityError",
     "InvalidURL",
+    "Lock",
     "LockTimeout",
     "MultipleRows",
     "NotFound",
