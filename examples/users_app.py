@@ -27,7 +27,7 @@ from typing import Annotated, Any, Literal, TypedDict, TypeVar, get_args, get_ty
 
 from minihttp import App, File, HTTPError, Redirect, Request, Response
 from minihttp.codec import Meta, decode, encode
-from minihttp.db import Database, Executor, IntegrityError, QueryError, Repository
+from minihttp.db import Database, Executor, IntegrityError, Lock, QueryError, Repository
 from minihttp.templating import Templates
 
 T = TypeVar("T")
@@ -108,10 +108,11 @@ def typed(kind: type[T], texts: Mapping[str, Any]) -> T:
 async def lifespan(app: App) -> AsyncGenerator[dict[str, Any], None]:
     """Open the database before the first request and close it after the last; a new one gets its table."""
     async with Database(os.environ.get("DATABASE_URL", "sqlite:///users.db")) as db:
-        try:
-            await db.scalar("SELECT COUNT(*) FROM `user`")
-        except QueryError:
-            await db.script(SCHEMA.read_text(encoding="utf-8"))
+        async with Lock(db, "schema"):  # of several processes that start at once, one does it
+            try:
+                await db.scalar("SELECT COUNT(*) FROM `user`")
+            except QueryError:
+                await db.script(SCHEMA.read_text(encoding="utf-8"))
         yield {"db": db, "users": Repository(User, table="user", db=db)}
 
 

@@ -13,14 +13,14 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import aclosing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pytest
 
-from examples.users_app import app
+from examples.users_app import app, lifespan
 from minihttp.testing import Client, Reply
 from tests.support.mariadb import PrivateMariaDB
 
@@ -71,6 +71,20 @@ async def test_a_new_database_gets_the_schema_and_its_rows_once(
         assert (await client.delete("/api/users/1")).status == 204
     async with Client(app) as client:
         assert len(await everybody(client)) == SAMPLES - 1
+
+
+async def test_several_that_start_at_once_load_the_schema_once(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database_url)
+
+    async def start() -> int:
+        async with aclosing(lifespan(app)) as running:
+            state = await anext(running)
+            count: int = await state["users"].count()
+            return count
+
+    assert await asyncio.gather(*(start() for _ in range(8))) == [SAMPLES] * 8
 
 
 async def test_a_user_is_a_flat_object(client: Client) -> None:
