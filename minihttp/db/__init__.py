@@ -16,6 +16,7 @@ from .errors import (
     IntegrityError,
     InvalidURL,
     LockTimeout,
+    MigrationError,
     MultipleRows,
     NotFound,
     OutcomeUnknown,
@@ -28,6 +29,7 @@ from .errors import (
 from .executor import Executor, Result
 from .lock import Lock
 from .mapping import UnsignedBigInt
+from .migrations import Migration, MigrationState, migrate, migration_plan, migration_status
 from .pool import PoolStats
 from .repository import Repository
 from .rows import Row
@@ -44,6 +46,9 @@ __all__ = [
     "InvalidURL",
     "Lock",
     "LockTimeout",
+    "Migration",
+    "MigrationError",
+    "MigrationState",
     "MultipleRows",
     "NotFound",
     "OutcomeUnknown",
@@ -58,4 +63,7 @@ __all__ = [
     "Unavailable",
     "UnsignedBigInt",
     "UsageError",
+    "migrate",
+    "migration_plan",
+    "migration_status",
 ]

@@ -16,6 +16,7 @@ __all__ = [
     "IntegrityError",
     "InvalidURL",
     "LockTimeout",
+    "MigrationError",
     "MultipleRows",
     "NotFound",
     "OutcomeUnknown",
@@ -58,6 +59,10 @@ class UsageError(DatabaseError, RuntimeError):
 
 class QueryError(DatabaseError):
     """The statement or its parameters are wrong: syntax, an unknown table or column, a missing parameter."""
+
+
+class MigrationError(DatabaseError):
+    """A migration cannot begin or go on: the text names the file and the statement, and says what to do."""
 
 
 class DataError(QueryError):
