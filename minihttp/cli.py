@@ -1,40 +1,52 @@
-"""The command line: `python -m minihttp module:app --port 8080`.
+"""The command line: `python -m minihttp module:app --port 8080`, and `python -m minihttp migrate`.
 
-Owns: finding the application, and turning arguments and environment variables into options.
-Must not know: any option by name; `options` lists them.
+Owns: finding the application, turning arguments and environment variables into options, what `migrate` prints.
+Must not know: any option of a server by name; `options` lists them.
 Invariant: what a person typed wrong is answered in one line with status 1 or 2, never with a traceback; an error in
 their own module is shown whole.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
-from argparse import SUPPRESS, ArgumentParser
-from collections.abc import Sequence
+from argparse import SUPPRESS, ArgumentParser, Namespace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from .app import App, run_until_stopped
 from .errors import ConfigError
-from .options import ENVIRONMENT_PREFIX, Options, from_environment, settings
+from .options import ENVIRONMENT_PREFIX, Options, Setting, from_environment, given, option, settings
 from .server.service import Handler
 
 __all__ = ["main"]
 
 
+@dataclass(frozen=True, slots=True)
+class Migrations:
+    """Which database `migrate` works on, and with which files."""
+
+    database: str | None = option(None, "URL", "of the database: sqlite:///users.db or mysql://user:password@host/name")
+    migrations: str = option("migrations", "folder", "with the files: 0001_add_email.sql, 0002_..., without a gap")
+    lock_wait: float = option(60.0, "seconds", "to wait for another process that migrates")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line. Ends the process with status 1 where the server cannot start."""
-    given = vars(parser().parse_args(arguments))
-    target = given.pop("application")
+    """Run the command line. Ends the process with status 1 where it cannot do what it is asked for."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["migrate"]:
+        return migrate(words[1:])
+    said = vars(parser().parse_args(words))
+    target = said.pop("application")
     sys.path.insert(0, str(Path.cwd()))  # as `python -m` itself does
     try:
         app = load(target)
-        # As one, because an option may need one that is given the other way.
-        said = {ENVIRONMENT_PREFIX + name.upper(): text for name, text in given.items() if text is not None}
         base = Options(limits=app.limits) if isinstance(app, App) else None
-        options = from_environment({**os.environ, **said}, base)
+        options = from_environment(environment(said), base)
     except ConfigError as error:
         raise SystemExit(f"cannot start: {error}") from None
     run_until_stopped(app, lambda: options)
@@ -45,18 +57,32 @@ def parser() -> ArgumentParser:
     made = ArgumentParser(
         "python -m minihttp",
         usage=SUPPRESS,  # thirty options, before every error
-        description="Serve an application: python -m minihttp module:app [options]",
+        description="Serve an application: python -m minihttp module:app [options]. "
+        "Or change a database's tables: python -m minihttp migrate --help",
         allow_abbrev=False,
     )
     made.add_argument("application", metavar="module:app", help="where the App, or a bare handler, is found")
-    for each in settings():
+    add_settings(made, settings())
+    return made
+
+
+def add_settings(made: ArgumentParser, wanted: Sequence[Setting]) -> None:
+    """An argument for each, and in its help the variable that says the same."""
+    for each in wanted:
         flag = "--" + each.name.replace("_", "-")
         text = f"{each.unit} {each.help} [{ENVIRONMENT_PREFIX}{each.name.upper()}]".replace("%", "%%")
         if each.kind == "bool":
             made.add_argument(flag, dest=each.name, action="store_const", const="yes", help=text)
         else:
             made.add_argument(flag, dest=each.name, metavar=each.unit.upper().replace(" ", "-"), help=text)
-    return made
+
+
+def environment(said: Mapping[str, str | None]) -> dict[str, str]:
+    """The environment with what was said by arguments: as one, for an option may need one given the other way."""
+    return {
+        **os.environ,
+        **{ENVIRONMENT_PREFIX + name.upper(): text for name, text in said.items() if text is not None},
+    }
 
 
 def load(target: str) -> App | Handler:
@@ -77,3 +103,63 @@ def load(target: str) -> App | Handler:
     if not callable(found) or isinstance(found, type):
         raise ConfigError(f"{target} is a {type(found).__name__}, neither an App nor an async function")
     return found  # type: ignore[no-any-return]  # what a module holds has no type to be known here
+
+
+def migrate(words: Sequence[str]) -> None:
+    """`python -m minihttp migrate`: say what is applied, or apply what is not. Status 1 where that cannot be."""
+    from . import db  # here, because a server may have no database
+
+    said = migrate_parser().parse_args(words)
+    wanted = settings(Migrations)
+    try:
+        chosen = Migrations(**given(environment({each.name: getattr(said, each.name) for each in wanted}), wanted))
+        asyncio.run(run_migrations(said, chosen))
+    except (ConfigError, db.DatabaseError) as error:
+        raise SystemExit(f"cannot migrate: {error}") from None
+    except KeyboardInterrupt:
+        raise SystemExit("stopped: `migrate status` says how far it came") from None
+
+
+def migrate_parser() -> ArgumentParser:
+    """Its options are arguments and variables; what is said for this one time is an argument alone."""
+    made = ArgumentParser(
+        "python -m minihttp migrate",
+        usage=SUPPRESS,
+        description="Apply numbered .sql files to a database: python -m minihttp migrate up --database URL",
+        allow_abbrev=False,
+    )
+    made.add_argument("action", choices=("status", "up"), help="say what is applied; or apply what is not")
+    made.add_argument("--dry-run", action="store_true", help="show the statements that `up` would run, and run nothing")
+    made.add_argument("--resume", type=int, metavar="STATEMENT", help="to go on with, in a file that is half applied")
+    made.add_argument("--break-lock", action="store_true", help="take the lock from a process that is surely gone")
+    add_settings(made, settings(Migrations))
+    return made
+
+
+async def run_migrations(said: Namespace, chosen: Migrations) -> None:
+    """Do it, and print what was done. Raises ConfigError and DatabaseError."""
+    from . import db as databases
+
+    if chosen.database is None:
+        raise ConfigError(f"of which database? --database URL says it, or the variable {ENVIRONMENT_PREFIX}DATABASE")
+    async with databases.Database(chosen.database) as db:
+        if said.action == "status":
+            for each in await databases.migration_status(db, chosen.migrations):
+                print(each)
+        elif said.dry_run:
+            for file, first in databases.migration_plan(
+                await databases.migration_status(db, chosen.migrations), said.resume
+            ):
+                for number, text in enumerate(file.statements[first:], first + 1):
+                    print(f"-- {file.name}, statement {number} of {len(file.statements)}\n{text};")
+        else:
+            done = await databases.migrate(
+                db,
+                chosen.migrations,
+                wait=chosen.lock_wait,
+                resume=said.resume,
+                break_lock=said.break_lock,
+                report=lambda name: print(f"{name} applied", flush=True),
+            )
+            if not done:
+                print("nothing to apply")

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from .errors import ConfigError
 
-__all__ = ["Limits", "Options", "Setting", "from_environment", "settings"]
+__all__ = ["Limits", "Options", "Setting", "from_environment", "given", "option", "settings"]
 
 ENVIRONMENT_PREFIX = "MINIHTTP_"
 BOOLEANS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
@@ -59,8 +59,8 @@ def option(default: Any, unit: str, help: str, *, least: float = 0, choices: tup
     return field(default=default, metadata={"unit": unit, "help": help, "least": least, "choices": choices})
 
 
-def settings(*owners: type[Limits] | type[Options]) -> tuple[Setting, ...]:
-    """Every option there is, in order: first those of `Options`, then those of `Limits`."""
+def settings(*owners: type[Any]) -> tuple[Setting, ...]:
+    """The options of these classes, in order; without any, of the server: those of `Options`, then of `Limits`."""
     return tuple(
         Setting(each.name, str(each.type).partition(" | ")[0], each.default, **each.metadata)
         for owner in owners or (Options, Limits)
@@ -140,6 +140,10 @@ def from_environment(environment: Mapping[str, str], options: Options | None = N
 
     Raises ConfigError that names the variable's option. Variables of other names are left alone.
     """
-    texts = {each: environment.get(ENVIRONMENT_PREFIX + each.name.upper()) for each in settings()}
-    given = {each.name: each.parse(text) for each, text in texts.items() if text is not None}
-    return with_settings(options or Options(), given)
+    return with_settings(options or Options(), given(environment, settings()))
+
+
+def given(environment: Mapping[str, str], wanted: tuple[Setting, ...]) -> dict[str, Any]:
+    """The values of those settings that the environment says. Raises ConfigError."""
+    texts = {each: environment.get(ENVIRONMENT_PREFIX + each.name.upper()) for each in wanted}
+    return {each.name: each.parse(text) for each, text in texts.items() if text is not None}

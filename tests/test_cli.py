@@ -7,15 +7,17 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from minihttp import App, Limits, Options, cli
+from minihttp.db import Database
 from minihttp.options import ENVIRONMENT_PREFIX, Setting, settings
 
 PROJECT = Path(__file__).parents[1]
@@ -260,6 +262,116 @@ def test_the_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None
         assert ENVIRONMENT_PREFIX + each.name.upper() in "".join(text.split())
 
 
+# --- migrate ----------------------------------------------------------------------------------------------------------
+
+STATEMENTS = ["CREATE TABLE t (id INTEGER PRIMARY KEY)", "INSERT INTO t VALUES (1)"]
+WAITING = "0001_make.sql pending, 0 of 2 statements\n0002_more.sql pending, 0 of 1 statements\n"
+
+
+@pytest.fixture
+def folder(here: Path) -> Path:
+    folder = here / "migrations"
+    folder.mkdir()
+    (folder / "0001_make.sql").write_text("; ".join(STATEMENTS))
+    (folder / "0002_more.sql").write_text("INSERT INTO t VALUES (2);")
+    return folder
+
+
+Output = pytest.CaptureFixture[str]
+
+
+def test_migrate_shows_and_applies_and_applies_once(folder: Path, database_url: str, capsys: Output) -> None:
+    where = ["--database", database_url]
+    cli.main(["migrate", "status", *where])
+    assert capsys.readouterr().out == WAITING
+    cli.main(["migrate", "up", "--dry-run", *where])
+    assert capsys.readouterr().out.splitlines() == [
+        *("-- 0001_make.sql, statement 1 of 2", STATEMENTS[0] + ";"),
+        *("-- 0001_make.sql, statement 2 of 2", STATEMENTS[1] + ";"),
+        *("-- 0002_more.sql, statement 1 of 1", "INSERT INTO t VALUES (2);"),
+    ]
+    cli.main(["migrate", "status", *where])
+    assert capsys.readouterr().out == WAITING
+    cli.main(["migrate", "up", *where])
+    assert capsys.readouterr().out == "0001_make.sql applied\n0002_more.sql applied\n"
+    cli.main(["migrate", "up", *where])
+    cli.main(["migrate", "up", "--dry-run", *where])
+    assert capsys.readouterr() == ("nothing to apply\n", "")
+    cli.main(["migrate", "status", *where])
+    shown = capsys.readouterr().out.splitlines()
+    assert [line.split(" at ")[0] for line in shown] == ["0001_make.sql applied", "0002_more.sql applied"]
+
+
+def test_migrate_is_told_by_variables_too(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
+    monkeypatch.setenv("MINIHTTP_DATABASE", "sqlite:///here.db")
+    monkeypatch.setenv("MINIHTTP_MIGRATIONS", str(folder.rename(folder.with_name("elsewhere"))))
+    cli.main(["migrate", "up", "--database", "sqlite:///there.db"])
+    assert capsys.readouterr().out.count("applied") == 2
+    cli.main(["migrate", "status"])
+    assert capsys.readouterr().out == WAITING
+    assert (folder.parent / "there.db").exists()
+    monkeypatch.setenv("MINIHTTP_LOCK_WAIT", "-1")
+    assert "option lock_wait is -1.0: it must be at least 0 seconds" in migrate_complaint("up")
+
+
+def migrate_complaint(*arguments: str) -> str:
+    """The one line that `migrate` refuses with; its status is 1."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["migrate", *arguments])
+    message = str(ended.value.code)
+    assert message.startswith("cannot migrate: ")
+    assert "\n" not in message
+    return message
+
+
+def test_what_migrate_cannot_do_is_told_in_one_line(folder: Path) -> None:
+    where = ["--database", "sqlite:///here.db"]
+    assert "--database URL" in migrate_complaint("status")
+    assert "sqlite:///" in migrate_complaint("status", "--database", "here.db")
+    assert "127.0.0.1:1" in migrate_complaint("status", "--database", "mysql://ann:hunter2@127.0.0.1:1/x")
+    assert "folder of migrations, absent: No such file" in migrate_complaint("up", *where, "--migrations", "absent")
+    assert "nothing to resume" in migrate_complaint("up", *where, "--resume", "2")
+    assert "nothing to resume" in migrate_complaint("up", *where, "--resume", "2", "--dry-run")
+    (folder / "0002_more.sql").write_text("INSERT INTO nowhere VALUES (1)")
+    assert "0002_more.sql, statement 1 of 1, failed" in migrate_complaint("up", *where)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["migrate"], ["migrate", "down"], ["migrate", "up", "--resume", "two"], ["migrate", "up", "--data", "x"]],
+)
+def test_a_wrong_argument_of_migrate_is_told_in_one_line(arguments: list[str], capsys: Output) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(arguments)
+    assert ended.value.code == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_the_help_of_migrate_names_its_options(capsys: Output) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["migrate", "--help"])
+    assert ended.value.code == 0
+    text = "".join(capsys.readouterr().out.split())
+    for each in ("--database", "--migrations", "--lock-wait", "--dry-run", "--resume", "--break-lock"):
+        assert each in text
+    for each in ("MINIHTTP_DATABASE", "MINIHTTP_MIGRATIONS", "MINIHTTP_LOCK_WAIT"):
+        assert f"[{each}]" in text
+
+
+def test_migrate_waits_for_another_only_as_long_as_it_is_told(folder: Path, capsys: Output) -> None:
+    where = ["--database", "sqlite:///here.db"]
+    cli.main(["migrate", "up", *where])
+    (folder / "0003_last.sql").write_text("INSERT INTO t VALUES (3)")
+    with closing(sqlite3.connect("here.db")) as connection, connection:
+        now = "(julianday('now') - 2440587.5) * 86400.0"
+        connection.execute(f"INSERT INTO minihttp_lock VALUES ('migrations', 'process 7 on elsewhere', {now} + 600)")
+    said = migrate_complaint("up", *where, "--lock-wait", "0.1")
+    assert "'migrations' is held by process 7 on elsewhere" in said
+    assert "(waited for 0.1 s)" in said
+    cli.main(["migrate", "up", *where, "--break-lock"])
+    assert capsys.readouterr().out.endswith("0003_last.sql applied\n")
+
+
 # --- the program ------------------------------------------------------------------------------------------------------
 
 
@@ -350,3 +462,20 @@ async def test_the_program_shows_where_the_module_failed(here: Path) -> None:
     assert (status, output) == (1, "")
     assert "Traceback" in errors
     assert "broken.py" in errors
+
+
+async def test_the_program_migrates_and_can_be_interrupted(folder: Path, mysql_url: str) -> None:
+    async with program(folder.parent, "migrate", "up", "--database", mysql_url) as process:
+        assert await end_of(process) == (0, "0001_make.sql applied\n0002_more.sql applied\n", "")
+    (folder / "0003_slow.sql").write_text("DELETE FROM t; DO SLEEP(100)")
+    async with program(folder.parent, "migrate", "up", "--database", mysql_url) as process, Database(mysql_url) as db:
+        async with asyncio.timeout(PATIENCE):
+            while (
+                await db.scalar("SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'DO SLEEP%'") == 0
+            ):
+                pass
+        process.send_signal(signal.SIGINT)
+        status, output, errors = await end_of(process)
+        assert (status, output) == (1, "")
+        assert errors == "stopped: `migrate status` says how far it came\n"
+        assert await db.scalar("SELECT COUNT(*) FROM minihttp_lock") == 0
