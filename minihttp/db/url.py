@@ -111,7 +111,7 @@ def parse_url(text: str) -> DatabaseURL:
         raise InvalidURL("the user or password in the database URL has a '?': write it as %3F")
     if scheme == "sqlite":
         return sqlite_url(rest, parse_options(query))
-    return mysql_url(rest, parse_options(query))
+    return mysql_url(rest, query)
 
 
 def sqlite_url(rest: str, given: dict[str, Any]) -> DatabaseURL:
@@ -127,7 +127,7 @@ def sqlite_url(rest: str, given: dict[str, Any]) -> DatabaseURL:
     return DatabaseURL("sqlite", name, options=PoolOptions(**{"pool_size": 4, **given}))
 
 
-def mysql_url(rest: str, given: dict[str, Any]) -> DatabaseURL:
+def mysql_url(rest: str, query: str) -> DatabaseURL:
     authority, slash, name = rest.partition("/")
     if "@" in name or "#" in rest:
         raise InvalidURL("the user, password or name in the database URL has a '/', '@' or '#': write %2F, %40 or %23")
@@ -137,15 +137,10 @@ def mysql_url(rest: str, given: dict[str, Any]) -> DatabaseURL:
     user, _, password = login.partition(":")
     if "@" in password or "@" in user:
         raise InvalidURL("the user or password in the database URL has a '@': write it as %40")
-    options = PoolOptions(**given)
-    return DatabaseURL(
-        "mysql",
-        decode(name, "name"),
-        tuple(parse_host(host) for host in (hosts or "localhost").split(",")),
-        decode(user, "user"),
-        decode(password, "password"),
-        options,
-    )
+    addresses = tuple(parse_host(host) for host in (hosts or "localhost").split(","))
+    decoded = decode(name, "name"), addresses, decode(user, "user"), decode(password, "password")
+    # Options last: their errors repeat what stands there, in a wrong URL perhaps half of a password.
+    return DatabaseURL("mysql", *decoded, PoolOptions(**parse_options(query)))
 
 
 def parse_host(text: str) -> tuple[str, int]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import Counter
+from collections.abc import Callable
 from typing import Literal, NamedTuple, Self
 
 Way = Literal["request", "answer"]
@@ -56,6 +57,7 @@ class Proxy:
         self.links: list[Link] = []
         self.passed: Counter[Way] = Counter()
         self.mute = False  # new connections are accepted, and hear nothing
+        self.listener: Callable[[bytes], None] = lambda data: None  # hears what the program sends
         self.delay = 0.0  # seconds, for everything in both directions
         self.port = 0
 
@@ -131,6 +133,8 @@ class Proxy:
         target = link.writers[way]
         try:
             while data := await source.read(1 << 16):
+                if way == "request":
+                    self.listener(data)
                 if self.delay:
                     await asyncio.sleep(self.delay)
                 if link.silent:

@@ -11,7 +11,6 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 
 import pytest
-import trustme
 
 from minihttp.db import (
     Database,
@@ -564,12 +563,6 @@ async def test_the_next_host_is_tried(mysql_url):
         assert await db.scalar("SELECT 1") == 1
 
 
-async def test_a_unix_socket(own_mariadb):
-    server = own_mariadb()
-    async with Database(server.url() + f"?socket={server.socket}") as db:
-        assert await db.scalar("SELECT 1") == 1
-
-
 async def test_a_peer_that_is_no_mysql_server():
     async def greet(reader, writer):
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
@@ -626,29 +619,6 @@ async def test_a_password_beyond_latin_1(mysql_url, mariadb_server):
             assert await db.scalar("SELECT 1") == 1
     finally:
         run_sql(mariadb_server.root_url(), "DROP USER 'umlaut'@'127.0.0.1'")
-
-
-async def test_tls_verifies_unless_told_otherwise(own_mariadb, tmp_path):
-    authority = trustme.CA()
-    certificate = authority.issue_cert("127.0.0.1")
-    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    certificate.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
-    certificate.cert_chain_pems[0].write_to_path(str(tmp_path / "cert.pem"))
-    server = own_mariadb(options=(f"--ssl-cert={tmp_path}/cert.pem", f"--ssl-key={tmp_path}/key.pem"))
-    query = "SHOW STATUS LIKE 'Ssl_version'"
-    async with Database(server.url() + f"?tls_ca={tmp_path}/ca.pem") as db:
-        assert (await db.one(query))[1].startswith("TLSv1")
-    async with Database(server.url() + "?tls=yes&tls_verify=no") as db:
-        assert (await db.one(query))[1].startswith("TLSv1")
-    with pytest.raises(Unavailable):
-        await Database(server.url() + "?tls=yes").open()
-    with pytest.raises(QueryError, match="tls_ca"):
-        await Database(server.url() + "?tls_ca=/nowhere.pem").open()
-
-
-async def test_tls_asked_for_and_not_offered(mysql_url):
-    with pytest.raises(Unavailable):
-        await Database(mysql_url + "?tls=yes").open()
 
 
 def test_importing_the_wing_loads_no_driver():
