@@ -31,7 +31,7 @@ MYSQL_TOKEN = re.compile(
       | (?P<comment> --(?=[\x00-\x20\x7f]|\Z)[^\n]* | \#[^\n]* | /\*(?!M?!).*?\*/ )
       | (?P<special> /\*M?!(?:[0-9]{5,6})? | \*/ )
       | (?P<unclosed> ['"`] | /\* )
-      | (?P<name> :[A-Za-z_]\w* )
+      | (?P<name> :[^\W\d]\w* )
       | (?P<word> [\w$]+ )
       | (?P<space> \s+ )
       | (?P<other> ::|:=|. )""",
@@ -42,7 +42,7 @@ SQLITE_TOKEN = re.compile(
       | (?P<quoted> "[^"]*" | `[^`]*` )
       | (?P<comment> --[^\n]* | /\*.*?\*/ )
       | (?P<unclosed> ['"`] | /\* )
-      | (?P<name> :[A-Za-z_]\w* )
+      | (?P<name> :[^\W\d]\w* )
       | (?P<word> [\w$]+ )
       | (?P<space> \s+ )
       | (?P<other> ::|:=|. )""",

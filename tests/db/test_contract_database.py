@@ -19,6 +19,7 @@ from minihttp.db import (
     QueryError,
     Row,
     Timeout,
+    Unavailable,
     UsageError,
 )
 from minihttp.db import database as database_module
@@ -118,6 +119,51 @@ async def test_values_come_back_as_they_went(db, value):
     assert await db.scalar("SELECT :value", value=value) == value
     rows = [row[0] async for row in db.iterate("SELECT :value", value=value)]
     assert rows == [value]
+
+
+async def test_chinese_and_emoji_everywhere(db):
+    await db.script(
+        "CREATE TABLE 用户 (编号 INTEGER PRIMARY KEY, 名字 VARCHAR(20) NOT NULL, CONSTRAINT 唯一 UNIQUE (名字))"
+    )
+    await db.execute("INSERT INTO 用户 VALUES (1, :名字)", 名字="王伟 🙂👩‍👩‍👧")
+    row = await db.one(
+        "SELECT 编号, 名字 AS `名 称`, '北京' AS 城市 FROM 用户 WHERE 名字 = :名字", {"名字": "王伟 🙂👩‍👩‍👧"}
+    )
+    assert dict(row) == {"编号": 1, "名 称": "王伟 🙂👩‍👩‍👧", "城市": "北京"}
+    assert (row.编号, row["名 称"]) == (1, "王伟 🙂👩‍👩‍👧")
+    assert [each.城市 async for each in db.iterate("SELECT '北京🙂' AS 城市 /* 评论 🙂 */ WHERE :值 = 1", 值=1)] == [
+        "北京🙂"
+    ]
+    with pytest.raises(IntegrityError) as caught:
+        await db.execute("INSERT INTO 用户 VALUES (2, :名字)", 名字="王伟 🙂👩‍👩‍👧")
+    assert caught.value.constraint in ("唯一", "用户.名字")
+    assert "王伟" not in str(caught.value)
+    for wrong in ("SELECT 没有 FROM 用户", "SELECT * FROM 没有"):
+        with pytest.raises(QueryError, match="没有"):
+            await db.all(wrong)
+    with pytest.raises(QueryError, match=":名字 is missing"):
+        await db.all("SELECT :名字")
+
+
+async def test_the_statistics_are_right(database_url):
+    async with Database(database_url + "?pool_size=2&queue=3&acquire_timeout=600") as db:
+        await db.scalar("SELECT 1")
+        at_rest = db.stats
+        assert (at_rest.size, at_rest.idle, at_rest.used, at_rest.waiters, at_rest.connects) == (1, 1, 0, 0, 1)
+        held = [await db.lease(), await db.lease()]
+        tasks = [asyncio.create_task(db.scalar("SELECT 1")) for _ in range(4)]
+        await asyncio.gather(*tasks[3:], return_exceptions=True)
+        full = db.stats
+        assert (full.size, full.idle, full.used, full.waiters, full.connects) == (2, 0, 2, 3, 2)
+        assert full.waits - at_rest.waits == 4, "the second lease, and three tasks; the fourth was sent away"
+        assert isinstance(tasks[3].exception(), Unavailable)
+        tasks[0].cancel()
+        for session in held:
+            db.give_back(session)
+        assert [await task for task in tasks[1:3]] == [1, 1]
+        after = db.stats
+        assert (after.size, after.idle, after.used, after.waiters) == (2, 2, 0, 0)
+        assert (after.connects, after.errors, after.timeouts, after.discarded) == (2, 0, 0, 0)
 
 
 async def test_moments_are_stored_in_utc(db):

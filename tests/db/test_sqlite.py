@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import sqlite3
+import sys
 import threading
 
 import pytest
@@ -289,6 +290,45 @@ async def test_a_writer_that_waits_can_be_cancelled_and_closed(tmp_path):
         await task
     other.close()
     assert ended(workers() - before)
+
+
+WRITER = """
+import sqlite3, sys
+other = sqlite3.connect(sys.argv[1], isolation_level=None)
+other.execute("BEGIN IMMEDIATE")
+other.execute("INSERT INTO t VALUES (1)")
+print("writing", flush=True)
+sys.stdin.readline()
+other.execute("COMMIT")
+"""
+
+
+async def test_another_process_that_writes_never_stops_the_loop(tmp_path):
+    """Held by turns of the loop, not by time: they go on while a statement, a stream and a transaction wait."""
+    path = tmp_path / "x.db"
+    async with Database(f"sqlite:///{path}?busy_timeout=600") as db:
+        await db.script("CREATE TABLE t (id INT)")
+        pipe = asyncio.subprocess.PIPE
+        writer = await asyncio.create_subprocess_exec(sys.executable, "-c", WRITER, str(path), stdin=pipe, stdout=pipe)
+        assert await writer.stdout.readline() == b"writing\n"
+
+        async def in_transaction():
+            async with db.transaction() as tx:
+                await tx.execute("INSERT INTO t VALUES (3)")
+
+        waiting = [
+            asyncio.create_task(db.execute("INSERT INTO t VALUES (2)")),
+            asyncio.create_task(anext(db.iterate("INSERT INTO t VALUES (4) RETURNING id"))),
+            asyncio.create_task(in_transaction()),
+        ]
+        for turn in range(3000):
+            await asyncio.sleep(0)
+            if turn % 100 == 0:
+                assert await db.all("SELECT * FROM t") == [], "whoever reads does not wait for it either"
+        assert not any(task.done() for task in waiting)
+        await writer.communicate(b"go on\n")
+        await asyncio.gather(*waiting)
+        assert sorted([row.id for row in await db.all("SELECT id FROM t")]) == [1, 2, 3, 4]
 
 
 async def test_closing_ends_a_running_query(tmp_path):
