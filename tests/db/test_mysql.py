@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 import traceback
 from contextlib import suppress
 from datetime import date, datetime, time, timedelta
@@ -619,9 +617,3 @@ async def test_a_password_beyond_latin_1(mysql_url, mariadb_server):
             assert await db.scalar("SELECT 1") == 1
     finally:
         run_sql(mariadb_server.root_url(), "DROP USER 'umlaut'@'127.0.0.1'")
-
-
-def test_importing_the_wing_loads_no_driver():
-    code = "import sys, minihttp.db; print({'asyncmy', 'aiosqlite', 'sqlite3'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
