@@ -12,7 +12,10 @@ import asyncio
 import random
 from collections.abc import Callable
 from contextlib import suppress
+from math import inf
 from typing import Any, Generic, Protocol, TypeVar
+
+from .alarm import Alarm
 
 __all__ = ["Connection", "Connector", "Idle", "Slot", "close_quietly"]
 
@@ -72,13 +75,14 @@ class Connector(Protocol[C_co]):
 class Slot(Generic[C]):
     """One connection and what the pool remembers of it: times on the loop's clock, in seconds."""
 
-    __slots__ = ("connection", "expires", "holder", "since")
+    __slots__ = ("connection", "expires", "holder", "since", "warned")
 
     def __init__(self, connection: C, now: float, max_age: float) -> None:
         self.connection = connection
         # By chance up to a tenth less: connections made together should not all be replaced together.
         self.expires = now + max_age * random.uniform(0.9, 1.0)
         self.since = now
+        self.warned: float | None = None  # the `since` of which the log was told
         self.holder: asyncio.Task[Any] | None = None
 
     def is_good(self, now: float) -> bool:
@@ -90,27 +94,27 @@ class Idle(Generic[C]):
     """The idle connections, last in, first out. Beyond `least`, those nobody took for `limit` seconds are dropped."""
 
     def __init__(self, limit: float, least: int, drop: Callable[[Slot[C]], None]) -> None:
-        self._loop = asyncio.get_running_loop()
         self._slots: list[Slot[C]] = []
         self._limit = limit
         self._least = least
         self._drop = drop
-        self._timer: asyncio.TimerHandle | None = None
+        self._alarm = Alarm(self._reap)
 
     def __len__(self) -> int:
         return len(self._slots)
 
-    def push(self, slot: Slot[C]) -> None:
+    def push(self, slot: Slot[C], now: float) -> None:
         """Keep a connection that was just given back."""
-        slot.since = self._loop.time()
+        slot.since = now
         self._slots.append(slot)
-        self._arm()
+        if self._alarm.at == inf:
+            self._alarm.by(self._next())
 
-    def pop(self) -> Slot[C] | None:
+    def pop(self, now: float) -> Slot[C] | None:
         """The connection that was given back last; dropped on the way: those that are closed or too old."""
         while self._slots:
             slot = self._slots.pop()
-            if slot.is_good(self._loop.time()):
+            if slot.is_good(now):
                 return slot
             self._drop(slot)
         return None
@@ -119,21 +123,16 @@ class Idle(Generic[C]):
         """Drop all of them."""
         while self._slots:
             self._drop(self._slots.pop())
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._alarm.stop()
 
-    def _arm(self) -> None:
-        # One timer, for the connection that was given back first; none while there is nothing to drop.
-        if self._timer is None and len(self._slots) > self._least:
-            self._timer = self._loop.call_at(self._slots[0].since + self._limit, self._reap)
+    def _next(self) -> float:
+        """When the connection that was given back first is to be dropped."""
+        return self._slots[0].since + self._limit if len(self._slots) > self._least else inf
 
-    def _reap(self) -> None:
-        self._timer = None
-        latest = self._loop.time() - self._limit
-        while len(self._slots) > self._least and self._slots[0].since <= latest:
+    def _reap(self, now: float) -> float:
+        while self._next() <= now:
             self._drop(self._slots.pop(0))
-        self._arm()
+        return self._next()
 
 
 async def close_quietly(connection: Connection) -> None:

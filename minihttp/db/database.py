@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
@@ -43,17 +43,13 @@ class Database(Queries):
 
     def __init__(self, url: str) -> None:
         self.url: DatabaseURL = parse_url(url)
+        self.engine: Engine = self.url.engine
         self.deadline = Deadline(self.url.options.query_timeout)
         self.holders: dict[asyncio.Task[Any] | None, Transaction] = {}
         self._pool: Pool[Session] | None = None
 
     def __repr__(self) -> str:
         return f"Database({str(self.url)!r})"
-
-    @property
-    def engine(self) -> Engine:
-        """The SQL that is spoken: "mysql" (MariaDB too) or "sqlite"."""
-        return self.url.engine
 
     @property
     def stats(self) -> PoolStats:
@@ -78,7 +74,10 @@ class Database(Queries):
         """Close all connections; running queries get the option close_grace to finish. Closing twice is no error."""
         pool, self._pool = self._pool, None
         if pool is not None:
-            await pool.close()
+            try:
+                await pool.close()
+            finally:
+                self.deadline.stop()
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -138,7 +137,8 @@ class Database(Queries):
         try:
             for number, each in enumerate(statements, 1):
                 try:
-                    await self.deadline.run(session.run(Statement(each, (), "script", False)), "script", default=False)
+                    with self.deadline.limit("script", default=False):
+                        await session.run(Statement(each, (), "script", False))
                 except Exception as error:
                     error.add_note(f"in statement {number} of {len(statements)} of the script: {each[:200]}")
                     raise
@@ -155,15 +155,13 @@ class Database(Queries):
             self._pool.release(session, lost=session.was_lost)
 
     async def _answer(self, statement: Statement) -> Answer:
-        return await self.deadline.run(self._run(statement), statement.keyword)
-
-    async def _run(self, statement: Statement) -> Answer:
         pool = self._open_pool()
-        session = await pool.acquire()
-        try:
-            return await session.run(statement)
-        finally:
-            pool.release(session, lost=session.was_lost)
+        with self.deadline.limit(statement.keyword):
+            session = await pool.acquire()
+            try:
+                return await session.run(statement)
+            finally:
+                pool.release(session, lost=session.was_lost)
 
     def _rows(self, statement: Statement) -> RowStream:
         return DatabaseRows(self, statement)
@@ -183,14 +181,14 @@ class DatabaseRows(RowStream):
     """The rows of `db.iterate`, on a connection of their own until the end."""
 
     def __init__(self, database: Database, statement: Statement) -> None:
-        super().__init__(statement)
+        super().__init__(statement, database.deadline)
         self._database = database
 
-    async def _enter(self, statement: Statement) -> Session:
-        return await self._in_time(self._database.lease())
+    async def _enter(self) -> Session:
+        return await self._database.lease()
 
-    async def _in_time(self, work: Coroutine[Any, Any, T]) -> T:
-        return await self._database.deadline.run(work, "SELECT")
+    def _failed(self, error: BaseException, session: Session) -> None:
+        pass
 
     def _exit(self, session: Session) -> None:
         self._database.give_back(session)

@@ -1,43 +1,47 @@
 """How long a statement may take: the deadline of `within`, else the option query_timeout.
 
-Owns: the deadline in force, which a task inherits from the one that started it.
+Owns: the deadline in force, which a task inherits from the one that started it, and the work that is under way.
 Must not know: sessions, the pool, SQL.
-Invariant: an inner `within` can only shorten what an outer one allows. Work whose time is over is not started.
+Invariant: an inner `within` can only shorten what an outer one allows. Work whose time is over is not started. A task
+is cancelled by its deadline once, and whoever else cancels it meanwhile is not overheard. One alarm serves all work:
+a timer for each would cost more than the statement does here.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from math import inf
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any
 
+from .alarm import Alarm
 from .errors import Timeout
 
-__all__ = ["Deadline"]
-
-T = TypeVar("T")
+__all__ = ["Deadline", "Limit"]
 
 
 class Deadline:
     """The limit of one database; `default` is in seconds, 0 for none."""
 
     def __init__(self, default: float) -> None:
-        self._default = default
-        self._until: ContextVar[float | None] = ContextVar("until", default=None)
+        self.default = default or inf
+        self.until: ContextVar[float | None] = ContextVar("until", default=None)
+        self.running: set[Limit] = set()
+        self.alarm = Alarm(self._ring)
 
     @asynccontextmanager
     async def within(self, seconds: float) -> AsyncIterator[None]:
         """Everything run inside must be done `seconds` from now."""
         until = asyncio.get_running_loop().time() + seconds
-        outer = self._until.get()
-        token = self._until.set(until if outer is None else min(until, outer))
+        outer = self.until.get()
+        token = self.until.set(until if outer is None else min(until, outer))
         try:
             yield
         finally:
-            self._until.reset(token)
+            self.until.reset(token)
 
     @property
     def is_over(self) -> bool:
@@ -47,24 +51,69 @@ class Deadline:
     @property
     def left(self) -> float:
         """Seconds until the `within` in force is over, infinite without one."""
-        until = self._until.get()
+        until = self.until.get()
         return inf if until is None else until - asyncio.get_running_loop().time()
 
-    async def run(self, work: Coroutine[Any, Any, T], what: str, *, default: bool = True) -> T:
-        """Do the work in time. Raises Timeout; `what` is the first word of the statement, for its text."""
-        until = self._until.get()
-        if until is None and not (default and self._default):
-            return await work
-        now = asyncio.get_running_loop().time()
-        if until is not None and now >= until:
-            work.close()
-            raise Timeout(f"the time given by `within` was over before {what} was begun")
-        try:
-            async with asyncio.timeout_at(now + self._default if until is None else until) as scope:
-                return await work
-        except TimeoutError:
-            if not scope.expired():
-                raise
-            limit = "`within` allows" if until is not None else f"query_timeout allows ({self._default:g} s)"
-            advice = "" if what == "SELECT" else "; whether it was done is unknown"
-            raise Timeout(f"{what} took longer than {limit}{advice}") from None
+    def limit(self, what: str, *, default: bool = True) -> Limit:
+        """The limit of one piece of work: `with deadline.limit("SELECT"): ...`.
+
+        `what` is the first word of the statement, for the text of Timeout, which is raised before the block where the
+        time is over already, else out of it.
+        """
+        return Limit(self, what, self.default if default else inf)
+
+    def stop(self) -> None:
+        """Stop the timer: there will be no work for now."""
+        self.alarm.stop()
+
+    def late(self, what: str) -> Timeout:
+        """The error for work that took too long."""
+        limit = f"query_timeout allows ({self.default:g} s)" if self.until.get() is None else "`within` allows"
+        advice = "" if what == "SELECT" else "; whether it was done is unknown"
+        return Timeout(f"{what} took longer than {limit}{advice}")
+
+    def _ring(self, now: float) -> float:
+        pending = [limit for limit in self.running if not limit.is_over]
+        for limit in pending:
+            if limit.until <= now:
+                limit.end()
+        return min((limit.until for limit in pending if not limit.is_over), default=inf)
+
+
+class Limit:
+    """One piece of work of the current task, which is cancelled when its time is over, as `asyncio.timeout` does it."""
+
+    __slots__ = ("_cancels", "_deadline", "_seconds", "_task", "_what", "is_over", "until")
+
+    def __init__(self, deadline: Deadline, what: str, seconds: float) -> None:
+        self._deadline = deadline
+        self._what = what
+        self._seconds = seconds
+        self.is_over = False
+
+    def __enter__(self) -> None:
+        deadline, loop = self._deadline, asyncio.get_running_loop()
+        until, now = deadline.until.get(), loop.time()
+        if until is None:
+            until = now + self._seconds
+        elif now >= until:
+            raise Timeout(f"the time given by `within` was over before {self._what} was begun")
+        self.until: float = until
+        task: Any = asyncio.current_task(loop)  # never None: whatever waits runs in a task
+        self._task, self._cancels = task, task.cancelling()
+        deadline.running.add(self)
+        if until < deadline.alarm.at:
+            deadline.alarm.by(until)
+
+    def end(self) -> None:
+        """The time is over."""
+        self.is_over = True
+        self._task.cancel()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._deadline.running.discard(self)
+        # Where somebody else cancelled the task too, more cancellations are left than there were: that one goes on.
+        if self.is_over and self._task.uncancel() <= self._cancels and isinstance(error, asyncio.CancelledError):
+            raise self._deadline.late(self._what) from None

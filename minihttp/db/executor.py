@@ -8,11 +8,12 @@ Invariant: SQL is compiled and its parameters are checked before a session is as
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, Self
 
+from .deadline import Deadline
 from .errors import MultipleRows, NotFound, QueryError, UsageError
 from .rows import Row, make_rows
 from .session import Answer, Session, Statement, Stream
@@ -22,7 +23,6 @@ from .url import Engine
 __all__ = ["Executor", "Params", "Queries", "Result", "RowStream"]
 
 Params = Mapping[str, Any] | None
-T = TypeVar("T")
 
 TRANSACTION_WORDS = frozenset({"BEGIN", "START", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "END", "XA"})
 
@@ -58,10 +58,7 @@ class Queries(ABC):
     SQL or parameters that are wrong, IntegrityError, Conflict, Timeout, Unavailable and OutcomeUnknown.
     """
 
-    @property
-    @abstractmethod
-    def engine(self) -> Engine:
-        """The SQL that is spoken: "mysql" (MariaDB too) or "sqlite"."""
+    engine: Engine  # the SQL that is spoken: "mysql" (MariaDB too) or "sqlite"
 
     async def all(self, sql: str, params: Params = None, /, **named: Any) -> list[Row]:
         """Every row: `await db.all("SELECT * FROM user WHERE city = :city", city="北京")`."""
@@ -124,8 +121,9 @@ class RowStream(ABC):
     its own. This one gives its connection back as soon as nobody refers to it.
     """
 
-    def __init__(self, statement: Statement) -> None:
+    def __init__(self, statement: Statement, deadline: Deadline) -> None:
         self._statement: Statement | None = statement
+        self._deadline = deadline
         self._session: Session | None = None
         self._stream: Stream | None = None
         self._buffer: list[Row] = []
@@ -156,14 +154,17 @@ class RowStream(ABC):
         self._busy = True
         statement, self._statement = self._statement, None
         try:
-            if statement is not None:
-                self._session = await self._enter(statement)
-                self._stream = await self._in_time(self._session.stream(statement))
-            stream = self._stream
-            if stream is None:
-                return False
-            rows = make_rows(stream.columns, await self._in_time(stream.fetch()))
-        except BaseException:
+            with self._deadline.limit("SELECT"):
+                if statement is not None:
+                    self._session = await self._enter()
+                    self._stream = await self._session.stream(statement)
+                stream = self._stream
+                if stream is None:
+                    return False
+                rows = make_rows(stream.columns, await stream.fetch())
+        except BaseException as error:
+            if self._session is not None:
+                self._failed(error, self._session)
             self._leave(finished=False)
             raise
         finally:
@@ -186,10 +187,10 @@ class RowStream(ABC):
             self._exit(session)
 
     @abstractmethod
-    async def _enter(self, statement: Statement) -> Session: ...
+    async def _enter(self) -> Session: ...
 
     @abstractmethod
-    async def _in_time(self, work: Coroutine[Any, Any, T]) -> T: ...
+    def _failed(self, error: BaseException, session: Session) -> None: ...
 
     @abstractmethod
     def _exit(self, session: Session) -> None: ...

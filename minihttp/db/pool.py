@@ -11,15 +11,18 @@ first out, so that those that a quiet hour does not need grow old and are closed
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
+from math import inf
 from typing import Any, Generic
 
 from .. import waits
+from .alarm import Alarm
 from .connection import CLOSE_TIMEOUT, C, Connector, Idle, Slot, close_quietly
 from .errors import DatabaseError, Timeout, Unavailable, UsageError
+from .holding import Holding, longest_held
 from .url import PoolOptions
 from .waiting import Outage, Waiters
 
@@ -75,7 +78,9 @@ class Pool(Generic[C]):
         self._outage = Outage(options.retry_wait)
         self._connecting: set[asyncio.Task[None]] = set()
         self._background: set[asyncio.Task[None]] = set()
-        self._retry_timer: asyncio.TimerHandle | None = None
+        self._holding = Holding(self._used, options.hold_warning, self._discard)
+        self._expiry = Alarm(self._expire)
+        self._retry = Alarm(self._try_again)
         self._all_returned: asyncio.Future[None] | None = None
         self._waits = self._timeouts = self._connects = self._errors = self._discarded = 0
         waits.gauges.add(self)
@@ -100,13 +105,19 @@ class Pool(Generic[C]):
         UsageError when the pool is closed.
         """
         while True:
-            slot = self._take_idle()
+            if self._state is not State.OPEN:
+                raise UsageError(f"{self._connector.where} is {self._state.value} here: use it inside `async with db`")
+            now = self._loop.time()
+            slot = self._idle.pop(now)
             if slot is None:
-                slot = await self._wait(self._options.acquire_timeout)
-            elif self._loop.time() - slot.since >= self._options.check_idle and not await self._lives(slot):
-                continue
-            slot.since = self._loop.time()
-            slot.holder = asyncio.current_task()
+                slot = await self._wait(now + self._options.acquire_timeout)
+                now = self._loop.time()
+            else:
+                self._used[slot.connection] = slot
+                if now - slot.since >= self._options.check_idle and not await self._lives(slot):
+                    continue
+            slot.since = now
+            slot.holder = asyncio.current_task(self._loop)
             return slot.connection
 
     def release(self, connection: C, *, lost: bool = False) -> None:
@@ -117,16 +128,17 @@ class Pool(Generic[C]):
         """
         slot = self._used.get(connection)
         if slot is None:
-            if self._state is State.OPEN:
+            if self._state is State.OPEN and connection.is_open:
                 raise UsageError("this connection was given back already, or belongs to another pool")
-            return  # `close` ran out of patience and closed it
+            return  # the pool ran out of patience and closed it
         slot.holder = None
         if lost and connection.origin == self._origin:
             self._retire()
-        if not slot.is_good(self._loop.time()):
+        now = self._loop.time()
+        if not slot.is_good(now):
             self._discard(slot)
         elif connection.is_clean:
-            self._offer(slot)
+            self._offer(slot, now)
         else:
             self._run(self._restore(slot))
 
@@ -134,7 +146,8 @@ class Pool(Generic[C]):
         """Make the first connection, and start those of `min_idle`. Raises Unavailable or another DatabaseError."""
         try:
             # The first connect has its own limit; acquire_timeout is for waiting on others.
-            self._offer(await self._wait(self._options.connect_timeout + TEST_TIMEOUT))
+            now = self._loop.time()
+            self._offer(await self._wait(now + self._options.connect_timeout + TEST_TIMEOUT), now)
         except BaseException:
             await self.close(0)
             raise
@@ -146,8 +159,7 @@ class Pool(Generic[C]):
             return
         self._state = State.CLOSING
         self._waiters.fail(lambda: Unavailable(f"{self._connector.where} is being closed by this program"))
-        if self._retry_timer is not None:
-            self._retry_timer.cancel()
+        self._retry.stop()
         for task in self._connecting:
             task.cancel()
         self._idle.clear()
@@ -160,19 +172,12 @@ class Pool(Generic[C]):
             for slot in list(self._used.values()):
                 self._discard(slot)
             self._state = State.CLOSED
+            self._holding.stop()
+            self._expiry.stop()
         if pending := self._connecting | self._background:
             await asyncio.wait(pending, timeout=2 * CLOSE_TIMEOUT)
 
-    def _take_idle(self) -> Slot[C] | None:
-        """The connection that was given back last and is still good, now counted as used."""
-        if self._state is not State.OPEN:
-            raise UsageError(f"{self._connector.where} is {self._state.value} here: use it inside `async with db`")
-        slot = self._idle.pop()
-        if slot is not None:
-            self._used[slot.connection] = slot
-        return slot
-
-    def _offer(self, slot: Slot[C]) -> None:
+    def _offer(self, slot: Slot[C], now: float) -> None:
         """Hand a good connection to the task that waits longest, else keep it."""
         if self._state is not State.OPEN:
             self._discard(slot)
@@ -180,7 +185,7 @@ class Pool(Generic[C]):
             self._used[slot.connection] = slot
         else:
             self._used.pop(slot.connection, None)
-            self._idle.push(slot)
+            self._idle.push(slot, now)
 
     def _discard(self, slot: Slot[C]) -> None:
         """Stop counting a connection, close it in the background, and replace it where somebody waits."""
@@ -198,20 +203,17 @@ class Pool(Generic[C]):
         for slot in self._used.values():
             slot.expires = self._loop.time()
 
-    def _close(self, slot: Slot[C]) -> None:
-        self._run(close_quietly(slot.connection))
-
     def _pump(self) -> None:
         """Start the connects that are needed now; while the server is down, none, and nobody waits for it in vain."""
         size = len(self._idle) + len(self._used) + len(self._connecting)
-        needed = max(len(self._waiters) - len(self._connecting), self._options.min_idle - size)
-        if needed <= 0 or self._state is not State.OPEN:
+        if size >= self._options.pool_size or self._state is not State.OPEN:
+            return
+        if (needed := max(len(self._waiters) - len(self._connecting), self._options.min_idle - size)) <= 0:
             return
         if self._loop.time() < self._outage.retry_at:
             if not self._used and not self._connecting:
                 self._waiters.fail(lambda: self._outage.error(self._loop.time()))
-            if self._retry_timer is None:
-                self._retry_timer = self._loop.call_at(self._outage.retry_at, self._retry)
+            self._retry.by(self._outage.retry_at)
             return
         at_once = 1 if self._outage.failures else PARALLEL_CONNECTS  # after a failure, one asks whether it is back
         for _ in range(min(needed, self._options.pool_size - size, at_once - len(self._connecting))):
@@ -219,29 +221,28 @@ class Pool(Generic[C]):
             self._connecting.add(task)
             task.add_done_callback(self._connecting.discard)
 
-    def _expire(self, waiter: asyncio.Future[Slot[C]]) -> None:
-        if not waiter.done():
-            self._waiters.remove(waiter)
+    def _expire(self, now: float) -> float:
+        for waiter in self._waiters.late(now):
             self._timeouts += 1
-            held = longest_held(self._used.values(), self._loop.time())
+            held = longest_held(self._used.values(), now)
             waiter.set_exception(timed_out(self._options, len(self._used), len(self._connecting), held))
+        return self._waiters.next()
 
-    def _retry(self) -> None:
-        self._retry_timer = None
+    def _try_again(self, now: float) -> float:
         self._pump()
+        return inf
 
-    async def _wait(self, limit: float) -> Slot[C]:
-        """Wait in the queue, `limit` seconds at most; whatever ends the wait, no connection is lost."""
+    async def _wait(self, until: float) -> Slot[C]:
+        """Wait in the queue, to a time on the loop's clock; whatever ends the wait, no connection is lost."""
         if len(self._waiters) >= self._options.queue:
-            raise Unavailable(
-                f"{len(self._waiters)} tasks wait for a database connection already, as many as the option queue allows"
-            )
+            raise queue_full(len(self._waiters))
         waiter: asyncio.Future[Slot[C]] = self._loop.create_future()
-        self._waiters.add(waiter)
+        self._waiters.add(waiter, until)
         self._waits += 1
-        timer = self._loop.call_later(limit, self._expire, waiter)
+        self._expiry.by(until)
         self._pump()
-        waits.waiting_for("connection", f"{len(self._used)}/{self._options.pool_size}")
+        if waits.current.record is not None:  # the words are made only where somebody reads them
+            waits.waiting_for("connection", f"{len(self._used)}/{self._options.pool_size}")
         try:
             return await waiter
         except asyncio.CancelledError:
@@ -249,8 +250,6 @@ class Pool(Generic[C]):
             if not waiter.cancelled() and waiter.exception() is None:  # granted in the same step: pass it on
                 self.release(waiter.result().connection)
             raise
-        finally:
-            timer.cancel()
 
     async def _lives(self, slot: Slot[C]) -> bool:
         """Whether a connection that was idle for long still answers; discarded if not."""
@@ -286,7 +285,7 @@ class Pool(Generic[C]):
             if connection.origin != self._origin:
                 self._retire()  # all go to one server, so that what was written is read
                 self._origin = connection.origin
-            self._offer(Slot(connection, now, self._options.max_age))
+            self._offer(Slot(connection, now, self._options.max_age), now)
         elif error is not None:
             self._errors += 1
             self._outage.failed(error, now)
@@ -298,10 +297,14 @@ class Pool(Generic[C]):
             restored = await in_time(slot.connection.restore())
         finally:
             if slot.connection in self._used:  # else the pool was closed meanwhile
-                if restored and slot.connection.is_clean and slot.is_good(self._loop.time()):
-                    self._offer(slot)
+                now = self._loop.time()
+                if restored and slot.connection.is_clean and slot.is_good(now):
+                    self._offer(slot, now)
                 else:
                     self._discard(slot)
+
+    def _close(self, slot: Slot[C]) -> None:
+        self._run(close_quietly(slot.connection))
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
@@ -317,16 +320,10 @@ async def in_time(answer: Awaitable[bool]) -> bool:
     return False
 
 
+def queue_full(waiters: int) -> Unavailable:
+    return Unavailable(f"{waiters} tasks wait for a database connection already, as many as the option queue allows")
+
+
 def timed_out(options: PoolOptions, used: int, connecting: int, held: str) -> Timeout:
     state = f"{used} of {options.pool_size} are in use, {connecting} are being made{held}"
     return Timeout(f"no database connection became free within {options.acquire_timeout:g} s: {state}")
-
-
-def longest_held(slots: Iterable[Slot[C]], now: float) -> str:
-    """Who has had a connection for the longest time, for the message to those who wait for one."""
-    held = [(slot.since, slot.holder) for slot in slots if slot.holder is not None]
-    if not held:
-        return ""
-    since, holder = min(held, key=lambda each: each[0])
-    advice = "end transactions and iterations sooner, or raise pool_size"
-    return f"; {holder.get_name()} has held one for {now - since:.1f} s: {advice}"

@@ -10,14 +10,16 @@ cancellation, leaves the session closed or marked as not clean, never in doubt.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from .. import waits
 from .errors import UsageError
 from .url import Engine
 
 __all__ = ["ISOLATION_LEVELS", "Answer", "Isolation", "Session", "Statement", "Stream"]
+
+T = TypeVar("T")
 
 Isolation = Literal["read uncommitted", "read committed", "repeatable read", "serializable"]
 ISOLATION_LEVELS: tuple[Isolation, ...] = ("read uncommitted", "read committed", "repeatable read", "serializable")
@@ -104,18 +106,9 @@ class Session(ABC):
 
     # ---- for queries
 
-    async def run(self, statement: Statement) -> Answer:
+    def run(self, statement: Statement) -> Coroutine[Any, Any, Answer]:
         """Run one statement and take its whole answer. Raises DatabaseError."""
-        if self._busy or self._stream is not None:
-            await self._make_room()
-        self._busy = True
-        if not statement.is_clean:
-            self._dirty = True
-        waits.waiting_for("query", statement.text)
-        try:
-            return await self._run(statement)
-        finally:
-            self._busy = False
+        return self._alone(self._run, statement)
 
     async def command(self, text: str) -> None:
         """COMMIT and its kin, which leave the session clean. Raises DatabaseError."""
@@ -131,16 +124,7 @@ class Session(ABC):
 
     async def stream(self, statement: Statement) -> Stream:
         """Start to read an answer piece by piece; `finished` or `abandoned` must follow. Raises DatabaseError."""
-        if self._busy or self._stream is not None:
-            await self._make_room()
-        self._busy = True
-        if not statement.is_clean:
-            self._dirty = True
-        waits.waiting_for("query", statement.text)
-        try:
-            self._stream = await self._open_stream(statement)
-        finally:
-            self._busy = False
+        self._stream = await self._alone(self._open_stream, statement)
         return self._stream
 
     def finished(self) -> None:
@@ -150,6 +134,19 @@ class Session(ABC):
     def abandoned(self) -> None:
         """Nobody will read the rest of the stream; the next statement, if one comes, throws it away first."""
         self._abandoned = self._stream is not None
+
+    async def _alone(self, work: Callable[[Statement], Awaitable[T]], statement: Statement) -> T:
+        """Do it while nobody else does anything here, and remember what that means for the next task."""
+        if self._busy or self._stream is not None:
+            await self._make_room()
+        self._busy = True
+        if not statement.is_clean:
+            self._dirty = True
+        waits.waiting_for("query", statement.text)
+        try:
+            return await work(statement)
+        finally:
+            self._busy = False
 
     async def _make_room(self) -> None:
         if self._busy:

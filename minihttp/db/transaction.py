@@ -14,7 +14,7 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from enum import Enum
 from types import TracebackType
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from .deadline import Deadline
 from .errors import Conflict, DatabaseError, OutcomeUnknown, Timeout, Unavailable, UsageError
@@ -24,8 +24,6 @@ from .sql import split_statements
 from .url import Engine
 
 __all__ = ["Host", "Transaction"]
-
-T = TypeVar("T")
 
 ROLLBACK_TIMEOUT = 5.0  # seconds; then the connection is closed, which rolls back too
 
@@ -70,6 +68,7 @@ class Transaction(Queries):
         read_only: bool = False,
         outer: Transaction | None = None,
     ) -> None:
+        self.engine = host.engine
         self._host = host
         self._isolation = isolation
         self._read_only = read_only
@@ -80,11 +79,6 @@ class Transaction(Queries):
         self._task: asyncio.Task[Any] | None = None
         self._depth: int = outer._depth + 1 if outer is not None else 0
 
-    @property
-    def engine(self) -> Engine:
-        """The SQL that is spoken."""
-        return self._host.engine
-
     def transaction(self) -> Transaction:
         """A savepoint: what fails inside of its block is undone alone."""
         return Transaction(self._host, outer=self)
@@ -94,7 +88,8 @@ class Transaction(Queries):
             raise UsageError("a transaction is used once: call `transaction()` again for the next one")
         if self._outer is not None:
             self._session = self._outer._usable()
-            await self._host.deadline.run(self._session.command(f"SAVEPOINT {self._name}"), "SAVEPOINT")
+            with self._host.deadline.limit("SAVEPOINT"):
+                await self._session.command(f"SAVEPOINT {self._name}")
         else:
             self._session = await self._begin()
             self._task = asyncio.current_task()
@@ -130,7 +125,8 @@ class Transaction(Queries):
     async def _answer(self, statement: Statement, *, limited: bool = True) -> Answer:
         session = self._usable()
         try:
-            answer = await self._host.deadline.run(session.run(statement), statement.keyword, default=limited)
+            with self._host.deadline.limit(statement.keyword, default=limited):
+                answer = await session.run(statement)
         except BaseException as error:
             self._note(error, session)
             raise
@@ -172,9 +168,11 @@ class Transaction(Queries):
     # ---- beginning and ending
 
     async def _begin(self) -> Session:
-        session = await self._host.deadline.run(self._host.lease(), "BEGIN", default=False)
+        with self._host.deadline.limit("BEGIN", default=False):
+            session = await self._host.lease()
         try:
-            await self._host.deadline.run(session.begin(self._isolation, self._read_only), "BEGIN")
+            with self._host.deadline.limit("BEGIN"):
+                await session.begin(self._isolation, self._read_only)
         except BaseException:
             self._host.give_back(session)
             raise
@@ -189,10 +187,12 @@ class Transaction(Queries):
             await self._undo()
             raise Timeout("the time given by `within` was over before COMMIT: the transaction was rolled back")
         if self._outer is not None:
-            await self._host.deadline.run(session.command(f"RELEASE SAVEPOINT {self._name}"), "RELEASE")
+            with self._host.deadline.limit("RELEASE"):
+                await session.command(f"RELEASE SAVEPOINT {self._name}")
             return
         try:
-            await self._host.deadline.run(session.end("COMMIT"), "COMMIT")
+            with self._host.deadline.limit("COMMIT"):
+                await session.end("COMMIT")
         except Timeout as error:
             raise OutcomeUnknown(
                 "COMMIT was not answered in time: the transaction may be committed or not; read the data again"
@@ -228,19 +228,14 @@ class TransactionRows(RowStream):
     """The rows of `tx.iterate`: the session stays with the transaction."""
 
     def __init__(self, tx: Transaction, statement: Statement) -> None:
-        super().__init__(statement)
+        super().__init__(statement, tx._host.deadline)
         self._tx = tx
 
-    async def _enter(self, statement: Statement) -> Session:
+    async def _enter(self) -> Session:
         return self._tx._usable()
 
-    async def _in_time(self, work: Coroutine[Any, Any, T]) -> T:
-        try:
-            return await self._tx._host.deadline.run(work, "SELECT")
-        except BaseException as error:
-            if self._tx._session is not None:
-                self._tx._note(error, self._tx._session)
-            raise
+    def _failed(self, error: BaseException, session: Session) -> None:
+        self._tx._note(error, session)
 
     def _exit(self, session: Session) -> None:
         pass

@@ -47,6 +47,7 @@ class PoolOptions:
     acquire_timeout: float = option(10.0, "seconds", "a task waits for a connection", least=0.001)
     connect_timeout: float = option(5.0, "seconds", "for TCP, handshake and login together", least=0.001)
     query_timeout: float = option(60.0, "seconds", "for one statement outside of `within`; 0: none")
+    hold_warning: float = option(30.0, "seconds", "a task may hold a connection before the log names it; 0: for ever")
     idle_timeout: float = option(240.0, "seconds", "after which an idle connection is closed", least=0.001)
     max_age: float = option(1800.0, "seconds", "a connection lives at most, less up to a tenth by chance", least=0.001)
     check_idle: float = option(15.0, "seconds", "of idleness after which a connection is tested before use")

@@ -34,14 +34,14 @@ class Waiters(Generic[T]):
     """
 
     def __init__(self) -> None:
-        self._futures: OrderedDict[asyncio.Future[T], None] = OrderedDict()
+        self._futures: OrderedDict[asyncio.Future[T], float] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._futures)
 
-    def add(self, future: asyncio.Future[T]) -> None:
-        """Queue up."""
-        self._futures[future] = None
+    def add(self, future: asyncio.Future[T], until: float) -> None:
+        """Queue up, until a time on the caller's clock."""
+        self._futures[future] = until
 
     def remove(self, future: asyncio.Future[T]) -> None:
         """Leave the queue; no error where the future is not in it."""
@@ -55,6 +55,17 @@ class Waiters(Generic[T]):
                 future.set_result(value)
                 return True
         return False
+
+    def late(self, now: float) -> list[asyncio.Future[T]]:
+        """Take those out of the queue whose time is over."""
+        late = [future for future, until in self._futures.items() if until <= now]
+        for future in late:
+            del self._futures[future]
+        return [future for future in late if not future.done()]
+
+    def next(self) -> float:
+        """When the first time is over; inf while nobody waits."""
+        return min(self._futures.values(), default=math.inf)
 
     def fail(self, make_error: Callable[[], Exception]) -> None:
         """Send everybody away. One exception each: an object raised in several tasks would mix their traces."""

@@ -6,6 +6,7 @@ import asyncio
 import pathlib
 import subprocess
 import sys
+from math import inf
 
 import pytest
 
@@ -21,6 +22,13 @@ def test_no_password_is_shown():
     db = Database("mysql://ann:hunter2@127.0.0.1/x")
     assert repr(db) == "Database('mysql://ann@127.0.0.1:3306/x')"
     assert "hunter2" not in repr(vars(db))
+
+
+async def test_closing_stops_the_timer_of_the_deadlines(tmp_path):
+    async with Database(f"sqlite:///{tmp_path}/x.db") as db:
+        await db.scalar("SELECT 1")
+        assert db.deadline.alarm.at < inf
+    assert db.deadline.alarm.at == inf
 
 
 @pytest.mark.parametrize(("engine", "loaded"), [("sqlite", ["aiosqlite"]), ("mysql", ["asyncmy"])])

@@ -7,6 +7,7 @@ import gc
 import pytest
 
 from minihttp.db.database import Database
+from minihttp.db.deadline import Deadline
 from minihttp.db.errors import MultipleRows, NotFound, QueryError, UsageError
 from minihttp.db.executor import Executor, Queries, Result, RowStream
 from minihttp.db.session import Answer
@@ -52,15 +53,15 @@ class FakeSession:
 
 class FakeRows(RowStream):
     def __init__(self, statement, database):
-        super().__init__(statement)
+        super().__init__(statement, Deadline(0))
         self.session = FakeSession(database.answer.rows)
         database.session = self.session
 
-    async def _enter(self, statement):
+    async def _enter(self):
         return self.session
 
-    async def _in_time(self, work):
-        return await work
+    def _failed(self, error, session):
+        session.log.append("failed")
 
     def _exit(self, session):
         session.log.append("exit")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from math import inf
 
 import pytest
 
@@ -15,7 +16,7 @@ async def test_first_come_first_served_and_those_who_left_are_passed_over():
     waiters: Waiters[str] = Waiters()
     first, second, third = (loop.create_future() for _ in range(3))
     for future in (first, second, third):
-        waiters.add(future)
+        waiters.add(future, 10)
     first.cancel()
     waiters.remove(third)
     waiters.remove(third)
@@ -25,12 +26,25 @@ async def test_first_come_first_served_and_those_who_left_are_passed_over():
     assert len(waiters) == 0
 
 
+async def test_those_whose_time_is_over_leave_the_queue():
+    loop = asyncio.get_running_loop()
+    waiters: Waiters[str] = Waiters()
+    assert waiters.next() == inf
+    first, second, gone = (loop.create_future() for _ in range(3))
+    for future, until in ((first, 7), (second, 5), (gone, 5)):
+        waiters.add(future, until)
+    gone.cancel()
+    assert (waiters.late(4.9), waiters.next()) == ([], 5)
+    assert waiters.late(5) == [second]
+    assert (len(waiters), waiters.next()) == (1, 7)
+
+
 async def test_everybody_gets_an_error_of_his_own():
     loop = asyncio.get_running_loop()
     waiters: Waiters[str] = Waiters()
     first, second, gone = (loop.create_future() for _ in range(3))
     for future in (first, second, gone):
-        waiters.add(future)
+        waiters.add(future, 10)
     gone.cancel()
     waiters.fail(lambda: DatabaseError("down"))
     assert str(first.exception()) == str(second.exception()) == "down"
