@@ -35,6 +35,8 @@ CLIENT_FLAGS = FOUND_ROWS
 SET_UP = "SET SESSION autocommit = 1, sql_mode = 'TRADITIONAL', time_zone = '+00:00'"
 PREPARED = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "WITH"})
 UNPREPARABLE = frozenset({1295, 1461})  # not supported as a prepared statement; the server has too many of them
+Prepared = tuple[Any, Any, tuple[str, ...]]  # the driver's statement; its columns, as described and as names
+AS_TEXT: Prepared = (None, None, ())
 ROWS_AT_ONCE = 500
 SIDE_CONNECTIONS = 2
 # Ways to log in that show the password, or nearly, to whom it is sent.
@@ -121,6 +123,7 @@ class MySQLConnector:
         driver = self._driver(address)
         try:
             await driver.connect()
+            driver.__class__ = Connection  # the driver takes its quickest ways with no subclass
             await driver.query(SET_UP)
             if len(self._url.hosts) > 1 and (reason := await why_not_to_write(driver)):
                 raise Unavailable(f"{self._named(host_and_port(address))} {reason}")
@@ -194,12 +197,13 @@ class MySQLSession(Session):
         self._driver = driver  # typed as Any: its stubs leave most of it untyped
         self._connector = connector
         self._limit = statement_cache
-        self._prepared: OrderedDict[str, Any] = OrderedDict()
+        self._prepared: OrderedDict[str, Prepared] = OrderedDict()
         self._runs_on = False
+        self._cursor = driver.cursor(QuietCursor)
 
     @property
     def is_open(self) -> bool:
-        return bool(self._driver.connected) and not self._driver._stream_broken
+        return not self._driver._stream_broken
 
     @property
     def in_transaction(self) -> bool:
@@ -232,45 +236,47 @@ class MySQLSession(Session):
     # ---- statements
 
     async def _run(self, statement: Statement) -> Answer:
-        in_transaction = self.in_transaction
-        doing = "PREPARE"
+        text, prepared, doing = statement.text, self._prepared, "PREPARE"
         try:
-            prepared = await self._prepare(statement)
+            if text in prepared:
+                prepared.move_to_end(text)
+            elif self._limit and (statement.values or statement.keyword in PREPARED):
+                await self._prepare(statement)
             doing = statement.keyword
-            if prepared is not None:
-                result = await prepared.execute(statement.values)
-                return answer(result.description, result.rows, result.affected_rows, result.insert_id)
-            return await self._run_text(statement)
+            known, description, columns = prepared.get(text, AS_TEXT)
+            if known is None:
+                return await self._run_text(statement)
+            # Not `execute`: this is what its cursors call, and cheaper for rows whose columns it has seen before.
+            cursor = self._cursor
+            if await known._execute_cursor(statement.values, cursor):
+                if cursor.description is not description:  # the same object until the table is changed
+                    columns = columns_of(cursor.description)
+                    prepared[text] = known, cursor.description, columns
+                return Answer(columns, cursor._rows, cursor.rowcount, None)
+            result = self._driver._result
+            return answer(columns_of(result.description), result.rows, result.affected_rows, result.insert_id)
         except BaseException as error:
-            self.rethrow(error, doing, in_transaction)
+            self.rethrow(error, doing)
 
-    async def _prepare(self, statement: Statement) -> Any:
-        """The statement prepared on this connection; None where it goes as text."""
+    async def _prepare(self, statement: Statement) -> None:
+        """Prepare the statement on this connection, or remember that it goes as text."""
         text, cache = statement.text, self._prepared
-        if not self._limit or not (statement.values or statement.keyword in PREPARED):
-            return None
-        if text in cache:
-            cache.move_to_end(text)
-            return cache[text]
         try:
             # Only the compiler's own marks and its doubled % are in the text: see `sql.Compiled.bind`.
             marked = text % (("?",) * len(statement.values)) if statement.values else text
-            cache[text] = await self._driver.prepare(marked)
+            cache[text] = await self._driver.prepare(marked), None, ()
         except driver_errors.Error as error:
             if code_and_text(error)[0] not in UNPREPARABLE:
                 raise
-            cache[text] = None
-        if len(cache) > self._limit:
-            _, oldest = cache.popitem(last=False)
-            if oldest is not None:
-                await oldest.close()
-        return cache[text]
+            cache[text] = AS_TEXT
+        if len(cache) > self._limit and (oldest := cache.popitem(last=False)[1][0]) is not None:
+            await oldest.close()
 
     async def _run_text(self, statement: Statement) -> Answer:
         cursor: Any = self._driver.cursor(QuietCursor)
         await cursor.execute(self._as_text(statement))
         rows: Sequence[Any] = await cursor.fetchall() if cursor.description else ()
-        found = answer(cursor.description, rows, cursor.rowcount, cursor.lastrowid)
+        found = answer(columns_of(cursor.description), rows, cursor.rowcount, cursor.lastrowid)
         while await cursor.nextset():  # of a procedure; the first result counts
             pass
         return found
@@ -284,7 +290,7 @@ class MySQLSession(Session):
         # The driver escapes bytes with backslashes even where the session's mode gives them no meaning.
         return f"x'{value.hex()}'" if isinstance(value, bytes) else str(self._driver.literal(value))
 
-    def rethrow(self, error: BaseException, keyword: str, in_transaction: bool) -> NoReturn:
+    def rethrow(self, error: BaseException, keyword: str) -> NoReturn:
         """Raise what a fault of the driver means; the connection is closed unless the server itself answered."""
         if isinstance(error, DatabaseError):
             raise error
@@ -293,7 +299,8 @@ class MySQLSession(Session):
             if mysql_errors.is_lost(code):
                 self.was_lost = True
                 self.abort()
-            raise mysql_errors.translate(code, text, keyword=keyword, in_transaction=in_transaction) from error
+            # An error carries no status: whether there is a transaction is known from before.
+            raise mysql_errors.translate(code, text, keyword=keyword, in_transaction=self.in_transaction) from error
         self.abort()
         if isinstance(error, Exception):
             raise QueryError(f"the driver cannot send or read this: {type(error).__name__}") from error
@@ -304,14 +311,13 @@ class MySQLSession(Session):
     # ---- streams
 
     async def _open_stream(self, statement: Statement) -> Stream:
-        in_transaction = self.in_transaction
         try:
             cursor: Any = self._driver.cursor(QuietStream)
             await cursor.execute(await self._streamable(statement))
             self.listen(False)
-            return MySQLStream(self, cursor, statement.keyword, in_transaction)
+            return MySQLStream(self, cursor, statement.keyword)
         except BaseException as error:
-            self.rethrow(error, statement.keyword, in_transaction)
+            self.rethrow(error, statement.keyword)
 
     def listen(self, wanted: bool) -> None:
         """Read what the server sends, or let it wait until somebody wants it."""
@@ -338,11 +344,10 @@ class MySQLStream(Stream):
     Between pieces the socket is not read. The driver would take in all that the server sends, however slow its reader.
     """
 
-    def __init__(self, session: MySQLSession, cursor: SSCursor, keyword: str, in_transaction: bool) -> None:
+    def __init__(self, session: MySQLSession, cursor: SSCursor, keyword: str) -> None:
         self._session = session
         self._cursor = cursor
         self._keyword = keyword
-        self._in_transaction = in_transaction
         self.columns = columns_of(cursor.description)
 
     async def fetch(self) -> Sequence[Any]:
@@ -352,17 +357,15 @@ class MySQLStream(Stream):
             self._session.listen(not rows)
             return rows
         except BaseException as error:
-            self._session.rethrow(error, self._keyword, self._in_transaction)
+            self._session.rethrow(error, self._keyword)
 
     async def discard(self) -> None:
         while await self.fetch():
             pass
 
 
-def answer(description: Any, rows: Any, affected: int, insert_id: int) -> Answer:
-    if not description:
-        return Answer((), (), affected, insert_id or None)
-    return Answer(columns_of(description), rows, len(rows), insert_id or None)
+def answer(columns: tuple[str, ...], rows: Any, affected: int, insert_id: int) -> Answer:
+    return Answer(columns, rows or (), len(rows) if columns else affected, insert_id or None)
 
 
 def columns_of(description: Any) -> tuple[str, ...]:
@@ -381,8 +384,7 @@ def code_and_text(error: driver_errors.Error) -> tuple[int, str]:
 async def rows_of(driver: Any, text: str) -> Sequence[Sequence[Any]]:
     cursor = driver.cursor(QuietCursor)
     await cursor.execute(text)
-    rows: Sequence[Sequence[Any]] = await cursor.fetchall()
-    return rows
+    return list(await cursor.fetchall())
 
 
 async def identity(driver: Any) -> tuple[str, int, int]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Any
 
 from .errors import QueryError
@@ -112,13 +113,19 @@ def make_rows(columns: tuple[str, ...], values: Iterable[Sequence[Any]]) -> list
     Raises QueryError where two columns have one name, as in a join of two tables with an `id` each: one of the
     values could not be read by name and would be lost from JSON.
     """
+    index = _index(columns)
+    return [Row(index, row) for row in values]
+
+
+@lru_cache(maxsize=512)
+def _index(columns: tuple[str, ...]) -> Mapping[str, int]:
     index = {name: place for place, name in enumerate(columns)}
     if len(index) < len(columns):
         twice = next(name for name in columns if columns.count(name) > 1)
         raise QueryError(
             f"two columns of the result are called {twice!r}: name one of them apart (`... AS other_name`)"
         )
-    return [Row(index, row) for row in values]
+    return index
 
 
 def row_values(row: Row) -> Sequence[Any]:

@@ -142,25 +142,24 @@ class Compiled:
         Raises QueryError for a missing or unknown name and for a type that SQL has no form for; DataError, which is
         one, for an infinite number, an integer beyond 64 bits and text that has no UTF-8 form.
         """
-        try:
-            values = [params[name] for name in self.names]
-        except KeyError:
-            raise self._wrong_names(params) from None
         if len(params) != self._distinct:
             raise self._wrong_names(params)
         if not self._needs_list:
             types = self._types
             try:
-                return self.text, tuple([types[type(value)](value) for value in values])
-            except (KeyError, ValueError):  # a list, a subclass, an Enum, or a value to be named in the error
+                return self.text, tuple([types[type(value := params[name])](value) for name in self.names])
+            except (KeyError, ValueError):  # a list, a subclass, an Enum, or a name or value to be named in the error
                 pass
-        return self._bind_lists(values)
+        return self._bind_lists(params)
 
-    def _bind_lists(self, values: Sequence[Any]) -> tuple[str, tuple[Any, ...]]:
+    def _bind_lists(self, params: Mapping[str, Any]) -> tuple[str, tuple[Any, ...]]:
+        if not params.keys() >= set(self.names):
+            raise self._wrong_names(params)
         mark = "%s" if self.style == "mysql" else "?"
         marks: list[str] = []
         bound: list[Sequence[Any]] = []
-        for (name, slot), value in zip(self._slots, values, strict=True):
+        for name, slot in self._slots:
+            value = params[name]
             if isinstance(value, list | tuple) and slot != SCALAR:
                 items = _padded([self._value(name, item) for item in value])
                 inner = ", ".join([mark] * len(items)) or NOTHING[self.style]

@@ -9,6 +9,7 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 
 import pytest
+from asyncmy.connection import Connection
 
 from minihttp.db import (
     Database,
@@ -141,6 +142,19 @@ async def test_prepared_statements_survive_a_change_of_their_table(db):
     await db.script("ALTER TABLE t ADD c INT DEFAULT 7")
     for _ in range(3):
         assert dict(await db.one("SELECT * FROM t")) == {"id": 1, "a": 1, "b": None, "c": 7}
+
+
+async def test_so_do_those_of_a_connection_that_does_not_hear_of_it(db):
+    await db.execute("INSERT INTO t (a) VALUES (1)")
+    session = await db.lease()
+    assert type(session._driver) is Connection, "the driver's quick ways are for its own class"
+    statement = Statement("SELECT * FROM t", (), "SELECT", True)
+    for _ in range(3):
+        assert (await session.run(statement))[:2] == (("id", "a", "b"), ((1, 1, None),))
+    await db.script("ALTER TABLE t ADD c INT DEFAULT 7")
+    for _ in range(3):
+        assert (await session.run(statement))[:2] == (("id", "a", "b", "c"), ((1, 1, None, 7),))
+    db.give_back(session)
 
 
 async def test_settings_do_not_leak_to_the_next_task(mysql_url):
