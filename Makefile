@@ -20,7 +20,7 @@ LOW_FLOORS = minihttp/errors.py,minihttp/headers.py,minihttp/options.py,minihttp
 	minihttp/codec.py,minihttp/forms.py,minihttp/request.py,minihttp/response.py,minihttp/patterns.py,minihttp/routing.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-mysql test test-all test-cluster fuzz simulate storm torture soak check format lint types wrk bench clean setup-run setup-dev
+.PHONY: help run run-mysql test test-all test-cluster fuzz simulate storm torture soak check format lint types wrk bench bench-db clean setup-run setup-dev
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 18
@@ -88,6 +88,9 @@ wrk: setup-run  ## Measure the example with wrk, a few seconds, on a port of its
 bench: setup-dev  ## Measure minihttp beside its peers: make bench, make bench QUICK=1, make bench ONLY=json PEER=sanic
 	@$(BIN)/python -m tests.support.mariadb --fetch
 	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) $(if $(PEER),--peer '$(PEER)') $(ARGS)
+
+bench-db: setup-dev  ## Compare the CPU per query with other libraries, some minutes; QUICK=1 for a look
+	@nice $(BIN)/python -m benchmarks.db $(if $(QUICK),--quick) $(ARGS)
 
 clean:  ## Remove all that was made, the virtual environments too
 	rm -rf .venv .venv-* .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage build dist *.egg-info
