@@ -61,7 +61,6 @@ class Driver(Connection):
     """The driver's connection, without what does harm."""
 
     _secure: bool  # missing in the driver's stubs, like all with an underscore
-    _transport: asyncio.Transport | None
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)  # type: ignore[no-untyped-call]  # the driver's stubs name no types
@@ -78,13 +77,6 @@ class Driver(Connection):
         if plugin_name in REVEALING and not self._secure:
             raise driver_errors.OperationalError(2059, f"it asks for {plugin_name.decode()}, which needs tls=yes")
         return super()._get_auth_plugin_handler(plugin_name)  # type: ignore[misc]  # missing in the driver's stubs
-
-    def close(self) -> None:
-        # Not the driver's polite close: that keeps the socket until a silent peer has taken what is still unsent, which
-        # may be a statement that nobody waits for any more.
-        if self._transport is not None:
-            self._transport.abort()
-        super().close()
 
 
 class MySQLConnector:
@@ -195,6 +187,7 @@ class MySQLSession(Session):
         self.origin = host_and_port(address)
         self.identity = identity
         self._driver = driver  # typed as Any: its stubs leave most of it untyped
+        self._transport = driver._transport
         self._connector = connector
         self._limit = statement_cache
         self._prepared: OrderedDict[str, Prepared] = OrderedDict()
@@ -226,6 +219,9 @@ class MySQLSession(Session):
         await self._driver.ensure_closed()
 
     def abort(self) -> None:
+        # Not the driver's polite close alone: that keeps the socket until a silent peer has taken what is still unsent,
+        # which may be a statement that nobody waits for any more.
+        self._transport.abort()
         self._driver.close()
 
     async def begin(self, isolation: Isolation | None, read_only: bool) -> None:
@@ -321,9 +317,8 @@ class MySQLSession(Session):
 
     def listen(self, wanted: bool) -> None:
         """Read what the server sends, or let it wait until somebody wants it."""
-        transport = self._driver._transport
-        if transport is not None and not transport.is_closing():
-            (transport.resume_reading if wanted else transport.pause_reading)()
+        if not self._transport.is_closing():
+            (self._transport.resume_reading if wanted else self._transport.pause_reading)()
 
     async def _streamable(self, statement: Statement) -> str:
         """Text to stream. The driver streams text only, so values go ahead, bound, into variables of the session."""
