@@ -22,6 +22,7 @@ from asyncmy.cursors import Cursor, SSCursor
 from . import mysql_errors
 from .errors import DatabaseError, QueryError, Unavailable
 from .hosts import Address, Hosts, host_and_port, obstacle
+from .piecemeal import Piecemeal
 from .session import Answer, Isolation, Session, Statement, Stream
 from .tls import tls_context
 from .url import DatabaseURL, Engine
@@ -60,7 +61,7 @@ class QuietStream(SSCursor):
 class Driver(Connection):
     """The driver's connection, without what does harm."""
 
-    _secure: bool  # missing in the driver's stubs, like all with an underscore
+    _secure: bool  # missing in the driver's stubs
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)  # type: ignore[no-untyped-call]  # the driver's stubs name no types
@@ -187,7 +188,7 @@ class MySQLSession(Session):
         self.origin = host_and_port(address)
         self.identity = identity
         self._driver = driver  # typed as Any: its stubs leave most of it untyped
-        self._transport = driver._transport
+        self._transport: asyncio.Transport = driver._transport
         self._connector = connector
         self._limit = statement_cache
         self._prepared: OrderedDict[str, Prepared] = OrderedDict()
@@ -219,8 +220,8 @@ class MySQLSession(Session):
         await self._driver.ensure_closed()
 
     def abort(self) -> None:
-        # Not the driver's polite close alone: that keeps the socket until a silent peer has taken what is still unsent,
-        # which may be a statement that nobody waits for any more.
+        # The driver's own close keeps the socket until a silent peer has taken what is still unsent, which may be a
+        # statement that nobody waits for any more.
         self._transport.abort()
         self._driver.close()
 
@@ -310,15 +311,13 @@ class MySQLSession(Session):
         try:
             cursor: Any = self._driver.cursor(QuietStream)
             await cursor.execute(await self._streamable(statement))
-            self.listen(False)
             return MySQLStream(self, cursor, statement.keyword)
         except BaseException as error:
             self.rethrow(error, statement.keyword)
 
-    def listen(self, wanted: bool) -> None:
-        """Read what the server sends, or let it wait until somebody wants it."""
-        if not self._transport.is_closing():
-            (self._transport.resume_reading if wanted else self._transport.pause_reading)()
+    def read_piecemeal(self) -> Piecemeal:
+        """For a stream: read no more of it than somebody waits for."""
+        return Piecemeal(self._transport, self._driver._proto)
 
     async def _streamable(self, statement: Statement) -> str:
         """Text to stream. The driver streams text only, so values go ahead, bound, into variables of the session."""
@@ -334,25 +333,23 @@ class MySQLSession(Session):
 
 
 class MySQLStream(Stream):
-    """A result read piece by piece, without the driver's `async with`: its end would hide a cancellation.
-
-    Between pieces the socket is not read. The driver would take in all that the server sends, however slow its reader.
-    """
+    """A result read piece by piece, without the driver's `async with`: its end would hide a cancellation."""
 
     def __init__(self, session: MySQLSession, cursor: SSCursor, keyword: str) -> None:
         self._session = session
         self._cursor = cursor
         self._keyword = keyword
+        self._flow = session.read_piecemeal()
         self.columns = columns_of(cursor.description)
 
     async def fetch(self) -> Sequence[Any]:
         try:
-            self._session.listen(True)
             rows = await self._cursor.fetchmany(ROWS_AT_ONCE) if self.columns else ()
-            self._session.listen(not rows)
-            return rows
         except BaseException as error:
             self._session.rethrow(error, self._keyword)
+        if not rows:
+            self._flow.over()
+        return rows
 
     async def discard(self) -> None:
         while await self.fetch():

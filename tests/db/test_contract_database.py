@@ -523,10 +523,10 @@ async def test_a_deadline_is_for_all_attempts_and_their_pauses_together(db, monk
 
     async def too_late(tx):
         await add(tx, "Bo")
-        await asyncio.sleep(0.06)
+        await asyncio.sleep(0.31)
 
     with pytest.raises(Timeout, match="before COMMIT: the transaction was rolled back"):
-        async with db.within(0.05):
+        async with db.within(0.3):
             await db.retry(too_late)
     assert await names(db) == []
 
@@ -592,9 +592,9 @@ async def test_a_deadline_in_a_transaction_rolls_it_back(db):
 
 async def test_a_deadline_that_is_over_before_the_commit(db):
     with pytest.raises(Timeout, match="before COMMIT: the transaction was rolled back"):
-        async with db.within(0.05), db.transaction() as tx:
+        async with db.within(0.3), db.transaction() as tx:
             await add(tx, "Ann")
-            await asyncio.sleep(0.06)
+            await asyncio.sleep(0.31)
     assert await names(db) == []
 
 

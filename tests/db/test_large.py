@@ -12,7 +12,7 @@ import pytest
 from minihttp.db import Database, DataError
 
 ROWS = 24_000  # of 1,000 bytes each
-FEW = 8 << 20  # bytes: what reading them may cost, a third of what they are
+FEW = 4 << 20  # bytes: what reading them may cost, a sixth of what they are
 NUMBERS = {
     "mysql": "SELECT seq AS n, REPEAT('x', 1000) AS text FROM seq_1_to_24000 WHERE seq <= :most",
     "sqlite": "WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < :most) "

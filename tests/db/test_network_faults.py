@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -210,6 +211,20 @@ async def test_a_stream_cut_on_its_way(db, proxy, direct, values):
             await read()
         await recovers(db)
     assert await read() == 3000
+
+
+@pytest.mark.parametrize("count", [3, 700])
+async def test_a_stream_whose_database_is_closed_under_it(proxy, direct, mysql_url, count):
+    """What had arrived can still be read; then it is at its end, or says that it was cut."""
+    db = Database(proxy.url(mysql_url) + "?close_grace=0")
+    await db.open()
+    rows = db.iterate(f"SELECT seq FROM seq_1_to_{count}")
+    found = [(await anext(rows)).seq]
+    await db.close()
+    with suppress(Unavailable):
+        found += [row.seq async for row in rows]
+    assert found == list(range(1, len(found) + 1))
+    assert len(found) in (3, 500, 700)
 
 
 async def test_a_stream_of_changes_that_is_cut_is_in_doubt(db, proxy, direct):
