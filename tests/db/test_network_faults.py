@@ -303,7 +303,7 @@ async def test_one_timeout_for_connecting_greeting_and_login(proxy, mysql_url):
     url = proxy.url(mysql_url) + "?connect_timeout=0.05"
     for place in some(total):
         proxy.fail("answer", place, "silence")
-        with pytest.raises(Unavailable, match=r"did not answer within 0\.05 s \(connect_timeout\)"):
+        with pytest.raises(Unavailable, match=r"did not answer within 0\.05 s \(connect_timeout"):
             await Database(url).open()
     proxy.mute = True
     with pytest.raises(Unavailable, match=r"did not answer within 0\.05 s"):
