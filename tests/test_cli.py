@@ -468,11 +468,10 @@ async def test_the_program_migrates_and_can_be_interrupted(folder: Path, mysql_u
     async with program(folder.parent, "migrate", "up", "--database", mysql_url) as process:
         assert await end_of(process) == (0, "0001_make.sql applied\n0002_more.sql applied\n", "")
     (folder / "0003_slow.sql").write_text("DELETE FROM t; DO SLEEP(100)")
+    running = "SELECT id FROM information_schema.processlist WHERE info LIKE 'DO SLEEP%' AND db = DATABASE()"
     async with program(folder.parent, "migrate", "up", "--database", mysql_url) as process, Database(mysql_url) as db:
         async with asyncio.timeout(PATIENCE):
-            while (
-                await db.scalar("SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'DO SLEEP%'") == 0
-            ):
+            while not await db.all(running):
                 pass
         process.send_signal(signal.SIGINT)
         status, output, errors = await end_of(process)
