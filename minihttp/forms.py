@@ -51,11 +51,10 @@ def parse_query(query: str) -> QueryParams:
 def split_pairs(text: str, status: int, kind: str) -> list[tuple[str, str]]:
     if text.count("&") >= MAX_FIELDS:
         raise HTTPError(status, f"more than {MAX_FIELDS} {kind}s")
-    pairs = []
-    for piece in filter(None, text.split("&")):
-        name, _, value = piece.replace("+", " ").partition("=")
+    pairs = [piece.partition("=")[::2] for piece in text.replace("+", " ").split("&") if piece]
+    for number, (name, value) in enumerate(pairs) if "%" in text else ():
         try:
-            pairs.append((unquote(name, errors="strict"), unquote(value, errors="strict")))
+            pairs[number] = unquote(name, errors="strict"), unquote(value, errors="strict")
         except UnicodeDecodeError:
             raise FieldError(kind, name, "is not UTF-8") from None
     return pairs

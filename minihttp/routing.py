@@ -103,14 +103,17 @@ class Node:
 
         Depth first, literals before converters before `path`, and back where no route has the method.
         """
-        if index == len(segments):
-            route = self.routes.get(method)
+        node: Node | None = self
+        while node is not None and not node.choices and index < len(segments):  # there is one way at the most
+            node, index = node.literals.get(segments[index]), index + 1
+        if node is None or index == len(segments):
+            route = None if node is None else node.routes.get(method)
             return None if route is None else (route, values)
         segment = segments[index]
-        child = self.literals.get(segment)
+        child = node.literals.get(segment)
         if child is not None and (found := child.find(segments, index + 1, method, values)) is not None:
             return found
-        for converter, child in self.choices.items():
+        for converter, child in node.choices.items():
             text, end = (segment, index + 1) if converter is not PATH else ("/".join(segments[index:]), len(segments))
             try:
                 value = converter.parse(text)

@@ -64,7 +64,7 @@ class Connection(asyncio.Protocol):
         self._alarms.stage(self.service.limits.header_timeout)
         peer = transport.get_extra_info("peername")
         if isinstance(peer, tuple):
-            self.client = (peer[0], peer[1])
+            self.client = peer[:2]
         if transport.get_extra_info("sslcontext") is not None:
             self.scheme = "https"
         self.service.enter(self)

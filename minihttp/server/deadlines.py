@@ -9,13 +9,14 @@ Setting one costs a store or two: no timer is made or cancelled per request.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import inf
 
 from .stages import Late
 
 __all__ = ["Alarms", "Deadlines"]
 
+NOTHING: Mapping[Late, float] = {}
 FINEST, COARSEST = 0.02, 0.5  # seconds between two ticks
 
 
@@ -62,7 +63,7 @@ class Alarms:
     def __init__(self, deadlines: Deadlines, expire: Callable[[Late], None]) -> None:
         self._deadlines = deadlines
         self._expire = expire
-        self.armed: dict[Late, float] = {}
+        self.armed: Mapping[Late, float] = NOTHING  # replaced, never changed: an idle connection has none of its own
         self.stage_ends = inf
         self.renewed = 0.0  # the stage may last until then; looked at when it would end, so that this costs one store
         self.deadline = inf  # the earliest of all
@@ -76,14 +77,13 @@ class Alarms:
 
     def arm(self, late: Late, seconds: float) -> None:
         """Tell me when this has lasted so long."""
-        self.armed[late] = self._deadlines.now + seconds
+        self.armed = {**self.armed, late: self._deadlines.now + seconds}
         self._settle()
 
     def disarm(self, *which: Late) -> None:
         """It has happened in time."""
         if self.armed:
-            for late in which:
-                self.armed.pop(late, None)
+            self.armed = {late: at for late, at in self.armed.items() if late not in which}
             self._settle()
 
     def _settle(self) -> None:

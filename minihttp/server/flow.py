@@ -43,7 +43,7 @@ class Flow:
         self._drained = 0
         self._left = 0  # bytes unsent when somebody last looked
         self._lost = False
-        self._waiters: list[asyncio.Future[None]] = []
+        self._waiters: tuple[asyncio.Future[None], ...] = ()
 
     def hold(self, data: bytes) -> None:
         """Write later, with more; at the latest when BATCH is reached."""
@@ -120,7 +120,7 @@ class Flow:
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
-        self._waiters.clear()
+        self._waiters = ()
 
     async def drain(self) -> None:
         """Return when more may be written. Raises ClientDisconnected once the client is gone."""
@@ -139,7 +139,7 @@ class Flow:
     async def _turn(self) -> None:
         """Return when somebody has called `_wake`."""
         waiter = self._loop.create_future()
-        self._waiters.append(waiter)
+        self._waiters += (waiter,)
         await waiter
 
 

@@ -96,6 +96,8 @@ class Server:
             else:
                 transport.abort()  # TLS closes by an exchange, and that would take its time
             return
+        # What the writer keeps for reading, 1.5 kB, is not read any more; its own methods but `close` need it.
+        writer._protocol = writer._reader = None  # type: ignore[attr-defined]  # private; under another name, no harm
         protocol = HTTPProtocol(service, writer)
         transport.set_protocol(protocol)
         protocol.connection_made(transport)

@@ -67,6 +67,7 @@ CHUNK_LINE = 1024  # bytes; longest size line, extensions included
 NOT_IN_TRAILERS = frozenset({"content-length", "transfer-encoding", "host", "connection", "trailer", "te", "upgrade"})
 # Heads and their fields up to this many bytes are kept, to be compared with the next of the connection.
 REMEMBERED = 2048
+NO_TRAILERS = Headers()
 
 
 class Parser:
@@ -81,20 +82,20 @@ class Parser:
         "_trailers", "buffer", "state", "trailers",
     )  # fmt: skip
 
+    _trailers: list[tuple[str, str]]  # of the chunked body that is read
+
     def __init__(self, limits: Limits) -> None:
         self.state = State.HEAD
-        self.trailers = Headers()
+        self.trailers = NO_TRAILERS
         self._limits = limits
         self.buffer = b""  # what came, for as long as some of it waits to be taken
-        self._at = 0  # everything before it is taken
-        self._scanned = 0  # everything before it has been searched, for what may not stand there and for the end
+        # Before the first everything is taken, before the second searched for what may not stand there and for the end.
+        self._at = self._scanned = 0
         # The last head that came alone, the last version with its fields to the empty line, and what they mean.
         self._last = self._rest = b""
         self._head: Head | None = None
         self._fields: Fields | None = None
-        # Bytes to come of the body or the chunk, of chunk extensions so far, left for the trailer section.
-        self._missing = self._extensions = self._room = 0
-        self._trailers: list[tuple[str, str]] = []
+        self._missing = self._extensions = self._room = 0  # bytes: of body or chunk, of chunk extensions, for trailers
 
     def feed(self, data: bytes) -> None:
         """Store what the peer sent; after a refusal it is thrown away."""
@@ -168,7 +169,8 @@ class Parser:
         if fields.length != 0:
             self._expect_body(fields.length)
         elif not self.buffer and end - start <= REMEMBERED:
-            self._last, self._head = buffer[start:], head
+            # A copy: asyncio reads into 256 KiB and gives the rest back, and what is kept of that leaves a hole.
+            self._last, self._head = bytes(memoryview(buffer)[start:]), head
         return head
 
     def _new_fields(self, rest: bytes) -> Fields:
@@ -225,7 +227,7 @@ class Parser:
     # Each step takes what belongs to its state from the buffer and moves on; None says that more bytes are needed.
 
     def _expect_body(self, length: int | None) -> None:
-        self.trailers = Headers()
+        self.trailers = NO_TRAILERS
         if length is None:
             self.state, self._extensions, self._trailers = State.CHUNK_SIZE, 0, []
         else:
