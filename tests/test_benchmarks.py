@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import checking, databases, load, plots, processes, report, targets
+from benchmarks import checking, databases, guard, load, plots, processes, report, targets
 from benchmarks.__main__ import RESULTS, chosen_peers, chosen_workloads
 from benchmarks.apps import content, minihttp_app
 from benchmarks.contenders import NO_WAYS, Contender, Fleet, Place, contenders
@@ -432,3 +432,21 @@ def test_the_bar_says_how_far_it_is() -> None:
     first, second = out.getvalue().splitlines()
     assert first == "  0%  JSON  (about 80 s)"
     assert second.startswith("100%  TLS")
+
+
+# --- the guard --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("ratio", "status"), [(1.9, 0), (2.1, 0), (2.11, 1), (None, 1)])
+def test_the_guard_fails_where_a_request_became_dearer(
+    ratio: float | None, status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dear = targets.Verdict(targets.Target("plaintext", "minihttp", "the limit", 2.1), "limit", ratio)
+    fine = targets.Verdict(targets.Target("json", "minihttp", "the limit", 2.1), "limit", 1.0)
+    assert guard.judge([fine, dear]) == status
+    assert ("DEARER" in capsys.readouterr().out) is bool(status)
+
+
+def test_the_guard_watches_what_the_targets_are_about() -> None:
+    aimed = {(each.workload, each.ours) for each in targets.TARGETS if each.against == "the limit"}
+    assert {(each.workload, each.ours) for each in guard.GUARDED} <= aimed
