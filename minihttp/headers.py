@@ -160,10 +160,16 @@ class Headers(MultiDict[str]):
 
     def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
         self._pairs = [(name.lower(), value) for name, value in pairs]
-        self._values = values = dict[str, str]()
-        for name, value in self._pairs:
-            known = values.get(name)
-            values[name] = value if known is None else known + ("; " if name == "cookie" else ", ") + value
+        self._values = dict(self._pairs)
+        if len(self._values) < len(self._pairs):
+            self._values = {}
+            for name, value in self._pairs:
+                known = self._values.get(name)
+                self._values[name] = value if known is None else f"{known}{'; ' if name == 'cookie' else ', '}{value}"
+
+    def as_dict(self) -> dict[str, str]:
+        """The fields by their lower-case names, to look into; it is not to be changed."""
+        return self._values
 
 
 class MutableHeaders(Headers, MutableMapping[str, str]):

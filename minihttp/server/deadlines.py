@@ -82,9 +82,8 @@ class Alarms:
 
     def disarm(self, *which: Late) -> None:
         """It has happened in time."""
-        if self.armed:
-            self.armed = {late: at for late, at in self.armed.items() if late not in which}
-            self._settle()
+        self.armed = {late: at for late, at in self.armed.items() if late not in which}
+        self._settle()
 
     def _settle(self) -> None:
         self.deadline = min(self.stage_ends, *self.armed.values()) if self.armed else self.stage_ends
@@ -98,7 +97,6 @@ class Alarms:
             passed.append(Late.STAGE)
             self.stage_ends = inf
         self.disarm(*passed)
-        self._settle()
         for late in passed:
             self._expire(late)
 

@@ -27,7 +27,8 @@ NAME = "minihttp request"  # of every Task: asyncio would number them, which tak
 
 Handler = Callable[[Request], Awaitable[Response]]
 # Runs one request on a connection, from its handler to the last byte of its answer.
-Run = Callable[[Any, Request], Coroutine[Any, Any, None]]
+Work = Coroutine[Any, Any, None]
+Run = Callable[[Any, Request], Work]
 
 
 class Tracer(Protocol):
@@ -88,16 +89,12 @@ def shortest_time(limits: Limits) -> float:
 
 if sys.version_info >= (3, 12):
 
-    def start_task(
-        loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None], context: Context
-    ) -> asyncio.Task[None]:
+    def start_task(loop: asyncio.AbstractEventLoop, work: Work, context: Context) -> asyncio.Task[None]:
         """A Task whose first step runs at once: a handler that does not wait needs no turn of the loop."""
         return asyncio.Task(work, loop=loop, name=NAME, context=context, eager_start=True)
 
 else:
 
-    def start_task(
-        loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None], context: Context
-    ) -> asyncio.Task[None]:
+    def start_task(loop: asyncio.AbstractEventLoop, work: Work, context: Context) -> asyncio.Task[None]:
         """A Task; its first step runs in the next turn of the loop."""
         return asyncio.Task(work, loop=loop, name=NAME, context=context)

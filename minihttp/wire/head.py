@@ -16,6 +16,7 @@ fields. The last part alone decides version, persistence and framing (RFC 9112 6
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from ipaddress import AddressValueError, IPv6Address
 
 from ..errors import ProtocolError
@@ -25,7 +26,9 @@ __all__ = ["Fields", "parse_field", "parse_fields", "parse_query", "parse_start"
 
 # RFC 9110 5.6.2, RFC 3986 3.3. Bytes patterns: the classes below cannot match anything beyond ASCII.
 TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-PATH = rb"/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})*"
+# A run of plain characters between two % is one step to the matcher, and can be read in no other way.
+PATH = rb"/[A-Za-z0-9\-._~!$&'()*+,;=:@/]*(?:%[0-9A-Fa-f]{2}[A-Za-z0-9\-._~!$&'()*+,;=:@/]*)*"
+NAME = rb"(?=[^:])[A-Za-z0-9\-._~!$&'()*+,;=]*(?:%[0-9A-Fa-f]{2}[A-Za-z0-9\-._~!$&'()*+,;=]*)*"
 
 METHOD = re.compile(TOKEN)
 ORIGIN_FORM = re.compile(PATH)
@@ -35,9 +38,9 @@ ABSOLUTE_FORM = re.compile(rb"(?i:https?)://([^/?#]*)(" + PATH + rb")?")
 QUERY = re.compile(rb"[A-Za-z0-9\-._~!$&'()*+,;=:@/?%\[\]{}|^`\\]*")
 VERSION = re.compile(rb" HTTP/([0-9])\.([0-9])")
 # RFC 3986 3.2.2, 3.2.3: an IP literal or a name, then a port. Userinfo has no place in Host.
-HOST = re.compile(rb"(?:\[([0-9A-Fa-f:.]+)\]|(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})+)(?::([0-9]{0,5}))?")
+HOST = re.compile(rb"(?:\[([0-9A-Fa-f:.]+)\]|" + NAME + rb")(?::([0-9]{0,5}))?")
 # No optional whitespace in the pattern: two adjacent classes that both match a blank would backtrack quadratically.
-FIELD = re.compile(rb"(" + TOKEN + rb"):([\t\x20-\x7e\x80-\xff]*)")
+FIELD = re.compile(rf"({TOKEN.decode()}):([\t\x20-\x7e\x80-\xff]*)")
 DIGITS = re.compile(r"[0-9]+")
 
 # Fields that clients repeat and that are nobody's secret.
@@ -134,10 +137,10 @@ def parse_field(line: bytes) -> tuple[str, str]:
     known = FIELDS.get(line)
     if known is not None:
         return known
-    match = FIELD.fullmatch(line)
+    match = FIELD.fullmatch(line.decode("latin-1"))
     if match is None:
         raise refusal_of_field(line)
-    name, value = match[1].lower().decode(), match[2].strip(b" \t").decode("latin-1")
+    name, value = match[1].lower(), match[2].strip(" \t")
     if name in MEMORABLE and len(line) <= MEMO_LINE:
         if len(FIELDS) >= MEMO_ENTRIES:
             FIELDS.clear()
@@ -167,31 +170,33 @@ def parse_fields(rest: bytes, count: int) -> Fields:
     Raises ProtocolError: 400, or 431 for more than `count` fields, 417, 501, 505.
     """
     version, *lines = rest.split(b"\r\n")
-    minor = parse_version(version)
+    minor = 1 if version == b" HTTP/1.1" else parse_version(version)
     if len(lines) > count:
         raise ProtocolError(f"more than {count} header fields", 431, "RFC 6585 5")
-    headers = Headers([parse_field(line) for line in lines])
-    check_hosts(headers.getall("host"), minor)
-    length = body_length(headers, minor)
-    expects = expects_continue(headers.get("expect")) and minor == 1 and length != 0
-    return Fields(headers, length, is_persistent(headers.get("connection"), minor), expects, minor)
+    headers = Headers([FIELDS.get(line) or parse_field(line) for line in lines])
+    stated = headers.as_dict()
+    check_hosts(headers, minor)
+    framed = "content-length" in stated or "transfer-encoding" in stated
+    length = body_length(stated, minor) if framed else 0
+    expects = "expect" in stated and expects_continue(stated["expect"]) and minor == 1 and length != 0
+    return Fields(headers, length, is_persistent(stated.get("connection"), minor), expects, minor)
 
 
-def check_hosts(hosts: list[str], minor: int) -> None:
+def check_hosts(headers: Headers, minor: int) -> None:
     """RFC 9112 3.2: exactly one Host, and a valid one. Two of them are two different sites to two parsers."""
-    if len(hosts) > 1:
-        raise ProtocolError("more than one Host", section="RFC 9112 3.2")
-    if hosts:
-        # An empty Host is what a client sends whose target has no authority (RFC 9112 3.2).
-        if hosts[0]:
-            check_host(hosts[0].encode("latin-1"))
-    elif minor == 1:
+    host = headers.as_dict().get("host")
+    if host is None and minor == 1:
         raise ProtocolError("missing Host", section="RFC 9112 3.2")
+    # An empty Host is what a client sends whose target has no authority (RFC 9112 3.2).
+    if host:
+        if ", " in host and len(headers.getall("host")) > 1:
+            raise ProtocolError("more than one Host", section="RFC 9112 3.2")
+        check_host(host.encode("latin-1"))
 
 
 def check_host(value: bytes) -> None:
     match = HOST.fullmatch(value)
-    if match is None or int(match[2] or 0) > 65535:
+    if match is None or (match[2] and int(match[2]) > 65535):
         raise ProtocolError("malformed host", section="RFC 3986 3.2.2")
     if match[1] is not None:
         try:
@@ -200,24 +205,21 @@ def check_host(value: bytes) -> None:
             raise ProtocolError("malformed IPv6 address as host", section="RFC 3986 3.2.2") from None
 
 
-def body_length(headers: Headers, minor: int) -> int | None:
+def body_length(stated: Mapping[str, str], minor: int) -> int | None:
     """The length of the body that follows, in bytes; None if it is chunked (RFC 9112 6.3)."""
-    codings = headers.get("transfer-encoding")
-    stated = headers.get("content-length")
+    codings, length = stated.get("transfer-encoding"), stated.get("content-length", "")
     if codings is not None:
         check_codings(codings, minor)
-        if stated is not None:
+        if "content-length" in stated:
             # STRICT: the RFC lets Transfer-Encoding win; two parsers that choose differently are smuggled through.
             raise ProtocolError("both Transfer-Encoding and Content-Length", section="RFC 9112 6.1")
         return None
-    if stated is None:
-        return 0
-    if not DIGITS.fullmatch(stated):
+    if not DIGITS.fullmatch(length):
         # STRICT: also equal values in a list ("5, 5"), which RFC 9110 8.6 would allow us to join.
         raise ProtocolError("malformed or repeated Content-Length", section="RFC 9110 8.6")
-    if len(stated) > 18:
+    if len(length) > 18:
         raise ProtocolError("Content-Length beyond any limit", 413, "RFC 9110 8.6")
-    return int(stated)
+    return int(length)
 
 
 def check_codings(codings: str, minor: int) -> None:
@@ -233,9 +235,7 @@ def check_codings(codings: str, minor: int) -> None:
     raise ProtocolError("Transfer-Encoding is not a final chunked", section="RFC 9112 6.3")
 
 
-def expects_continue(expectation: str | None) -> bool:
-    if expectation is None:
-        return False
+def expects_continue(expectation: str) -> bool:
     if expectation.lower() != "100-continue":
         raise ProtocolError("unknown expectation", 417, "RFC 9110 10.1.1")
     return True
