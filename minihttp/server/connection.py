@@ -63,8 +63,7 @@ class Connection(asyncio.Protocol):
         self._alarms = Alarms(self.service.deadlines, self._expire)
         self._alarms.stage(self.service.limits.header_timeout)
         peer = transport.get_extra_info("peername")
-        if isinstance(peer, tuple):
-            self.client = peer[:2]
+        self.client = peer[:2] if isinstance(peer, tuple) else None
         if transport.get_extra_info("sslcontext") is not None:
             self.scheme = "https"
         self.service.enter(self)
