@@ -28,6 +28,10 @@ class Gauge(Protocol):
 
     def gauge(self) -> Mapping[str, int | float | str]: ...
 
+    def held_by(self, task: object) -> float | None:
+        """For how many seconds a task has held a part of it; None if it holds none."""
+        ...
+
 
 class Current:
     """Who runs now."""
@@ -44,7 +48,8 @@ gauges: WeakSet[Gauge] = WeakSet()
 def waiting_for(kind: str, detail: str = "") -> None:
     """Label the await that follows, if a recorder listens: `waiting_for("query", "SELECT ...")`.
 
-    Never pass values of parameters: what is said here may be shown on a page.
+    Where nothing had to be waited for, `waiting_for("")` takes the label back. Never pass values of parameters: what
+    is said here may be shown on a page.
     """
     if current.record is not None:
-        current.record.why = (kind, detail)
+        current.record.why = (kind, detail) if kind else None

@@ -31,6 +31,8 @@ def test_the_wait_is_labeled(monkeypatch: pytest.MonkeyPatch) -> None:
     assert step.why == ("query", "SELECT 1")
     waits.waiting_for("body")
     assert step.why == ("body", "")
+    waits.waiting_for("")
+    assert step.why is None
 
 
 def test_gauges_go_with_their_owners() -> None:

@@ -17,7 +17,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from .alarm import Alarm
 
-__all__ = ["Connection", "Connector", "Idle", "Slot", "close_quietly"]
+__all__ = ["Connection", "Connector", "Idle", "Lent", "Slot", "close_quietly"]
 
 CLOSE_TIMEOUT = 2.0  # seconds for one polite goodbye
 
@@ -88,6 +88,19 @@ class Slot(Generic[C]):
     def is_good(self, now: float) -> bool:
         """Whether the next task may have it, as far as this side knows."""
         return self.connection.is_open and now < self.expires
+
+
+class Lent(Generic[C]):
+    """What a pool has lent."""
+
+    _loop: asyncio.AbstractEventLoop
+    _used: dict[C, Slot[C]]
+
+    def held_by(self, task: object) -> float | None:
+        """For how many seconds a task has held a connection; None if it holds none."""
+        return max(
+            (self._loop.time() - each.since for each in self._used.values() if each.holder is task), default=None
+        )
 
 
 class Idle(Generic[C]):

@@ -13,6 +13,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
+from ..waits import waiting_for
 from .deadline import Deadline
 from .errors import MultipleRows, NotFound, QueryError, UsageError
 from .rows import Row, make_rows
@@ -124,6 +125,7 @@ class RowStream(ABC):
     def __init__(self, statement: Statement, deadline: Deadline) -> None:
         self._statement: Statement | None = statement
         self._deadline = deadline
+        self._text = statement.text
         self._session: Session | None = None
         self._stream: Stream | None = None
         self._buffer: list[Row] = []
@@ -161,7 +163,9 @@ class RowStream(ABC):
                 stream = self._stream
                 if stream is None:
                     return False
+                waiting_for("query", self._text)
                 rows = make_rows(stream.columns, await stream.fetch())
+                waiting_for("")  # they may have been here already
         except BaseException as error:
             if self._session is not None:
                 self._failed(error, self._session)

@@ -16,11 +16,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from math import inf
-from typing import Any, Generic
+from typing import Any
 
 from .. import waits
 from .alarm import Alarm
-from .connection import CLOSE_TIMEOUT, C, Connector, Idle, Slot, close_quietly
+from .connection import CLOSE_TIMEOUT, C, Connector, Idle, Lent, Slot, close_quietly
 from .errors import DatabaseError, Timeout, Unavailable, UsageError
 from .holding import Holding, longest_held
 from .url import PoolOptions
@@ -60,7 +60,7 @@ class State(Enum):
     CLOSED = "closed"
 
 
-class Pool(Generic[C]):
+class Pool(Lent[C]):
     """At most `options.pool_size` connections; `acquire` and `release` are made for `try ... finally`.
 
     Example: `connection = await pool.acquire()`, then `pool.release(connection)`, which never waits.

@@ -45,6 +45,10 @@ class OnePool:
             "waiters": self._waiters,
         }
 
+    def held_by(self, task: object) -> float | None:
+        """It does not know who holds its connection."""
+        return None
+
     async def query(self, text: str) -> None:
         """Wait for the connection, then for the answer."""
         self._waiters += 1

@@ -6,6 +6,7 @@ import gc
 
 import pytest
 
+from minihttp import waits
 from minihttp.db.database import Database
 from minihttp.db.deadline import Deadline
 from minihttp.db.errors import MultipleRows, NotFound, QueryError, UsageError
@@ -41,6 +42,8 @@ class FakeSession:
     is_whole = False
 
     async def fetch(self):
+        if waits.current.record is not None:
+            self.log.append(waits.current.record.why)
         rows, self.rows = self.rows[:2], self.rows[2:]
         return rows
 
@@ -101,6 +104,18 @@ async def test_iterating_in_pieces():
     db = Fake(*((number, 0) for number in range(5)))
     assert [row.a async for row in db.iterate("SELECT 1")] == [0, 1, 2, 3, 4]
     assert db.session.log == ["finished", "exit"]
+
+
+async def test_a_wait_for_more_rows_is_labelled(monkeypatch):
+    class Record:
+        why = None
+
+    monkeypatch.setattr(waits.current, "record", Record())
+    db = Fake((1, 2))
+    rows = db.iterate("SELECT 1")
+    assert (await anext(rows)).a == 1
+    assert waits.current.record.why is None, "nothing is waited for any more"
+    assert db.session.log == [("query", "SELECT 1")]
 
 
 async def test_a_loop_that_is_left_frees_its_session_at_once():

@@ -543,6 +543,20 @@ async def test_the_pool_can_be_read_as_a_gauge():
     assert seen() is None, "the registry keeps nothing alive"
 
 
+async def test_it_knows_who_holds_a_connection_and_for_how_long():
+    async with a_pool() as pool:
+        task = asyncio.current_task()
+        assert pool.held_by(task) is None
+        first, second = await pool.acquire(), await pool.acquire()
+        pool._used[first].since -= 5
+        assert pool.held_by(task) >= 5
+        assert pool.held_by(asyncio.ensure_future(turns())) is None
+        pool.release(first)
+        assert pool.held_by(task) < 5
+        pool.release(second)
+        assert pool.held_by(task) is None
+
+
 async def test_a_wait_is_labelled(monkeypatch):
     class Record:
         why = None
