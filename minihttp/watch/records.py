@@ -16,11 +16,15 @@ from collections.abc import Coroutine
 from enum import Enum
 from typing import Any, NamedTuple, TypedDict
 
+from .source import Place
+
 __all__ = [
-    "KINDS", "SEGMENTS", "Block", "Card", "Gauge", "Label", "Lane", "Loop", "Process", "Record", "Requests", "Segment",
-    "Snapshot", "State", "Victims",
+    "KINDS", "PREFIX", "RUNNING", "SEGMENTS", "TOUR", "Block", "Card", "Gauge", "Label", "Lane", "Loop", "Process",
+    "Record", "Requests", "Segment", "Snapshot", "Span", "State", "Victims",
 ]  # fmt: skip
 
+PREFIX = "/_loop"  # the pages about the loop: not part of what they show, but for
+TOUR = "/_loop/demo/"  # the demonstrations
 SEGMENTS = 128  # kept of one request, the latest; a stream of hours has millions
 
 
@@ -52,32 +56,48 @@ KINDS = {
 
 
 class Label(NamedTuple):
-    """What a wait is for: one of KINDS, more words (SQL without values, "4/4"), and `app.py:40` of the code waiting."""
+    """What a wait is for: one of KINDS, more words (SQL without values, "4/4"), and the application's line."""
 
     kind: str
     detail: str = ""
-    at: str = ""
+    at: Place | None = None
 
 
 class Span(NamedTuple):
-    """A stretch of a request's life, in seconds on the recorder's clock. Only a WAIT has a label."""
+    """A stretch of a request's life, in seconds on the recorder's clock. Only a WAIT has a label.
+
+    `lease` is when the database connection was taken that was held at the end of the wait; 0.0 for none.
+    """
 
     state: State
     start: float
     end: float
     label: Label | None = None
+    lease: float = 0.0
+
+
+class Running:
+    """In the place of the future that a record awaits, while its step runs."""
+
+    def done(self) -> bool:
+        """It awaits nothing."""
+        return False
+
+
+RUNNING = Running()
 
 
 class Record:
     """One request, or one task that a request started (`parent`). Written by the loop's thread alone.
 
     `ended` is 0.0 while it lives. `spans` stays None for a request that never waited: it ran from `begun` to `ended`.
-    `why` is what `waits.waiting_for` says of the await that follows; `future` is what it awaits now.
+    `why` is what `waits.waiting_for` says of the await that follows; `future` is what it awaits
+    now: None for nothing but its turn, RUNNING while it runs.
     """
 
     __slots__ = (
-        "begun", "coro", "ended", "future", "id", "method", "notes", "parent", "path", "ran", "since", "spans", "why",
-        "woken",
+        "begun", "coro", "ended", "future", "id", "made", "method", "parent", "path", "ran", "said", "since", "spans",
+        "why", "woken",
     )  # fmt: skip
 
     begun: float
@@ -85,13 +105,15 @@ class Record:
     method: str  # "TASK" for a task that a request started
     path: str  # raw, without the query; for a task the name of its coroutine function
     why: tuple[str, str] | None
+    said: tuple[str, str] | None  # the last `why`: a query waits many times, and says so once
     spans: deque[Span] | None
     parent: Record | None
     coro: Coroutine[Any, Any, Any] | None  # while it is suspended: whom to ask what it waits for
     future: Any
-    since: float  # when it began to wait
+    since: float  # when what it does now began
     woken: float  # when it was seen to be able to go on; 0.0 for not yet
-    ran: float  # seconds on the thread so far, also of spans that are kept no more
+    ran: float  # seconds on the thread so far, also of spans that are kept no more; set where there are spans
+    made: Place | None  # for a task: where it was started
     id: int  # given when it is first shown
 
 

@@ -1,0 +1,69 @@
+"""When the loop turns, on asyncio and from outside."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+from minihttp.watch.loop import Ping, WatchedLoop
+
+from .recording import Clock, turns
+
+
+def test_a_watched_loop_tells_when_it_works_and_when_it_waits() -> None:
+    late: list[float] = []
+    seen: list[float] = []
+
+    async def main(loop: WatchedLoop) -> None:
+        loop.turns.late = lambda start, end: late.append(end - start)
+        await turns(2)
+        assert loop.turns.busy_since > 0
+        assert loop.turns.now >= loop.turns.before > 0
+        assert loop.turns.now == loop.turns.busy_since
+        idle = loop.turns.idle
+
+        def look() -> None:
+            while loop.turns.busy_since:
+                pass
+            seen.append(loop.turns.busy_since)
+
+        await asyncio.to_thread(look)
+        assert seen == [0.0], "while it waits for the thread it is not busy"
+        assert loop.turns.idle > idle
+        late.clear()
+        began = loop.turns.now
+        while time.perf_counter() < began + 0.005:
+            pass
+        await turns(1)
+        assert [each for each in late if each >= 0.005] != []
+
+    loop = WatchedLoop()
+    try:
+        loop.run_until_complete(main(loop))
+    finally:
+        loop.close()
+
+
+async def test_a_ping_is_answered_by_a_loop_that_turns() -> None:
+    clock, late = Clock(), []
+    loop = asyncio.get_running_loop()
+    ping = Ping(loop, lambda start, end: late.append((start, end)), clock)
+    thread = threading.Thread(target=ping.send)
+    thread.start()
+    thread.join()
+    assert ping.since == 100.0
+    clock.go(0.2)
+    ping.send()
+    assert ping.since == 100.0, "one at a time"
+    await turns()
+    assert ping.since == 0.0
+    assert late == [(100.0, 100.2)]
+
+
+def test_a_closed_loop_is_not_asked() -> None:
+    loop = asyncio.new_event_loop()
+    loop.close()
+    ping = Ping(loop, lambda start, end: None)
+    ping.send()
+    assert ping.since == 0.0
