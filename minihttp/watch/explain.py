@@ -17,7 +17,7 @@ from .source import Place, is_yours
 
 __all__ = ["explain", "place_of", "stack"]
 
-# By the file's last two parts and the qualified name; what the application's code calls decides. The second is the detail.
+# By file and qualified name. What the application calls decides, not what that calls in turn. Second: the detail.
 WAITS = {
     ("asyncio/tasks.py", "sleep"): ("sleep", ""),
     ("asyncio/locks.py", "Lock.acquire"): ("lock", "Lock"),

@@ -1,0 +1,129 @@
+"""Which line holds the loop, and what to write instead.
+
+Owns: from a stack to the application's line, from the line to a fix in words.
+Must not know: threads, timers, requests.
+Invariant: only what runs inside the loop is blamed, never the program that started it; of a frame nothing is kept but
+names and numbers, no values of locals.
+"""
+
+from __future__ import annotations
+
+import ast
+import linecache
+import re
+from collections import Counter
+from collections.abc import Iterable
+from types import FrameType
+from typing import NamedTuple
+
+from .explain import stack
+from .source import Place, is_yours
+
+__all__ = ["Blame", "blame", "fix_for", "parse_dump", "verdict"]
+
+# What is called, or the innermost file and function of the library that does it, and what to do instead.
+THREAD = "await in_thread(...)"
+FIXES = [
+    (r"^time\.sleep$|^sleep$", "use await asyncio.sleep(...)"),
+    (r"requests|urllib|urlopen|http[./]client|httpx", f"use an async HTTP client, or {THREAD}"),
+    (
+        r"pymysql|MySQLdb|mysql\.connector|sqlite3|psycopg|\.(execute\w*|fetch(one|many|all))$",
+        f"use await db.all(...) and its kin, or {THREAD}",
+    ),
+    (r"subprocess|os\.system|os\.popen", "use await asyncio.create_subprocess_exec(...)"),
+    (r"getaddrinfo|gethostby", "use await loop.getaddrinfo(...)"),
+    (r"\.(recv\w*|send|sendall|connect|accept|makefile|readline)$", f"a blocking socket: use streams, or {THREAD}"),
+    (r"\.(result|join|acquire|get|put|wait)$|/threading\.py|/queue\.py", f"use asyncio's own primitives, or {THREAD}"),
+    (r"\bopen$|\.(read|write)(_text|_bytes|lines?)?$|\bos\.|glob|shutil", f"slow files: {THREAD}"),
+    (r"\binput$", f"nobody may be there to type: {THREAD}"),
+    (r"hashlib|pbkdf2|scrypt|bcrypt|argon2|zlib|gzip|bz2|lzma", f"it works without the GIL: {THREAD}"),
+    (r"json|pickle|re\.|\.(encode|decode|sub|match|search)$|deepcopy", "CPU work: do less of it, or in a process"),
+]
+CPU = "CPU work: await asyncio.sleep(0) in between, or do it in a process (concurrent.futures.ProcessPoolExecutor)"
+HELD = "it holds the GIL, so a thread does not help: do it in a process (concurrent.futures.ProcessPoolExecutor)"
+# Below these frames, seen from the inside, lies the program that started the loop.
+LOOP = re.compile(r"/asyncio/(runners|base_events|events|unix_events)\.py$")
+
+
+class Blame(NamedTuple):
+    """Where a thread was: the application's line, or None where only others' code ran."""
+
+    place: Place | None
+    function: str = ""
+    expression: str = ""
+    leaf: str = ""  # the innermost frame, file and function
+    root: int = 0  # the same for all samples of one step of the loop
+    held_gil: bool = False
+
+
+def blame(frame: FrameType) -> Blame:
+    """The innermost line of the application on a stack."""
+    inside = []
+    for each in stack(frame):
+        if LOOP.search(each.f_code.co_filename):
+            break
+        inside.append(each)
+    if not inside:
+        return Blame(None)
+    leaf, root = f"{inside[0].f_code.co_filename} {inside[0].f_code.co_name}", id(inside[-1])
+    for each in inside:
+        if is_yours(each.f_code.co_filename):
+            place = Place(each.f_code.co_filename, each.f_lineno)
+            function = each.f_code.co_qualname.partition(".<locals>.<")[0].rpartition(".")[2]  # not its <genexpr>
+            return Blame(place, function, expression(each) or place.text(), leaf, root)
+    return Blame(None, leaf=leaf, root=root)
+
+
+def expression(frame: FrameType) -> str:
+    """The call that a frame is in, as written; empty where that is no call or is written over several lines."""
+    positions = list(frame.f_code.co_positions())
+    line, end_line, start, end = positions[min(frame.f_lasti // 2, len(positions) - 1)]
+    if line is None or line != end_line or start is None or end is None:
+        return ""
+    text = linecache.getline(frame.f_code.co_filename, line).encode()[start:end].decode(errors="replace")
+    return text if "(" in text else ""
+
+
+def parse_dump(text: str, thread: int) -> Blame:
+    """The same from what faulthandler wrote of all threads."""
+    theirs = re.search(rf"^(?:Current thread|Thread) 0x0*{thread:x}\b.*\n((?:  .*\n)*)", text, re.MULTILINE)
+    frames = re.findall(r'  File "(.+)", line (\d+) in (.+)', theirs[1]) if theirs else []
+    leaf = f"{frames[0][0]} {frames[0][2]}" if frames else ""
+    for file, line, function in frames:
+        if LOOP.search(file):
+            break
+        if is_yours(file):
+            place = Place(file, int(line))
+            return Blame(place, function, place.text(), leaf, held_gil=True)
+    return Blame(None, leaf=leaf, held_gil=True)
+
+
+def verdict(samples: Iterable[Blame]) -> tuple[Blame, float]:
+    """Of samples of one step the line seen most often in the function seen most often, and that function's share."""
+    seen = [each for each in samples if each.place is not None]
+    if not seen:
+        return Blame(None), 0.0
+    functions = Counter((each.place.file, each.function) for each in seen if each.place)
+    (most, count), *_ = functions.most_common(1)
+    own = [each for each in seen if each.place and (each.place.file, each.function) == most]
+    line, _ = Counter(each.place for each in own).most_common(1)[0]
+    return next(each for each in own if each.place == line), count / len(seen)
+
+
+def called(expression: str) -> str:
+    """What an expression calls last: `time.sleep`, or `.read` of whatever is in front of it."""
+    try:
+        node = ast.parse(expression, mode="eval").body
+    except SyntaxError:  # a whole line, of which only the first call is looked at
+        return expression.partition("(")[0].strip().rpartition(" ")[2]
+    name = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+    return name if re.fullmatch(r"[\w.]*", name) else "." + name.rpartition(".")[2]
+
+
+def fix_for(found: Blame) -> str:
+    """What to write instead, in words."""
+    for text in (called(found.expression), found.leaf if "/lib/" in found.leaf else ""):
+        for pattern, fix in FIXES:
+            if text and re.search(pattern, text):
+                return fix
+    return HELD if found.held_gil else CPU

@@ -1,0 +1,178 @@
+"""What the records and the samples mean together: blocks, and the warnings about them.
+
+Owns: who is guilty of a block, and when nobody is; the rounds in which the lints look at new records.
+Must not know: threads and their timing, HTTP, viewers.
+Invariant: called from one thread. A block without a proven line has no line; one that the machine or the garbage
+collector made accuses nobody.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+
+from .blame import Blame, fix_for, verdict
+from .cards import Cards, Finding
+from .lints import LINTS, Case, leaked, ran_on
+from .recorder import Hold, Recorder
+from .records import Block, Record, State
+from .snapshot import Lanes, is_shown
+from .watchdog import Sample
+
+__all__ = ["Judge"]
+
+KEPT = 64  # blocks
+ROUND = 0.25  # seconds between two rounds of the lints
+MOSTLY = 0.5  # of a block's length: what takes so much of it made it
+Machine = Callable[[float, float], tuple[float, float] | None]  # waited for a CPU, had one
+
+
+class Judge:
+    """`judge(now)` at every beat of the watchdog; `pauses` of the garbage collector are told to it."""
+
+    def __init__(self, recorder: Recorder, lanes: Lanes, cards: Cards) -> None:
+        self.blocks: deque[Block] = deque(maxlen=KEPT)
+        self.count = 0
+        self.pauses: deque[tuple[float, float]] = deque(maxlen=KEPT)
+        self.held: deque[tuple[float, float]] = deque(maxlen=KEPT)  # blocks, and what looked like one
+        self.samples: deque[Sample] = deque()
+        self.machine: Machine = lambda start, end: None
+        self._recorder = recorder
+        self._lanes = lanes
+        self._cards = cards
+        self._next_round = 0.0
+        self._gone: dict[Record, float] = {}
+
+    def __call__(self, now: float) -> None:
+        recorder = self._recorder
+        while recorder.holds:
+            self.block(recorder.holds.popleft())
+        if now < self._next_round:
+            return
+        self._next_round = now + ROUND
+        while recorder.fresh:
+            self.examine(recorder.fresh.popleft())
+        self._look_at_the_living(now)
+
+    # -- blocks ----------------------------------------------------------------------------------------------------
+
+    def block(self, hold: Hold) -> None:
+        """The loop stood still: say whose line it was, or that nobody is to blame."""
+        start, end = hold.start, hold.end
+        length = end - start
+        seen = [each.blame for each in list(self.samples) if start <= each.at <= end]
+        waited, worked = self.machine(start, end) or (0.0, length)
+        found, share = verdict(seen)
+        lanes = [self._lanes.id(each) for each in hold.victims]
+        self.count += 1
+        self.held.append((start, end))
+        made = self.make_block(self.count, hold, found, share, len(seen), lanes)
+        took, who = f"{length * 1000:.0f} ms", made["name"] or "a callback"
+        if overlap(self.pauses, start, end) > MOSTLY * length:
+            finding = Finding("L15", "hint", f"The garbage collector took {took}", "not the code of " + who, about="gc")
+        elif waited > MOSTLY * length:
+            finding = Finding(
+                "L15", "hint", f"The machine gave the loop no CPU for {took}", f"it is busy, not {who}", about="cpu"
+            )
+        elif found.held_gil and worked < MOSTLY * length:
+            title = f"Another thread held the interpreter for {took}"
+            finding = Finding("L2", "warning", title, f"{who} could not go on", "C code without the GIL", about="gil")
+        elif hold.record is None and self._is_crowd(seen, start, end):
+            title = f"One turn of the loop took {took}, in many small steps"
+            finding = Finding("L4", "warning", title, "", "too much work for one process: add workers", about="turn")
+        else:
+            self.blocks.append(made)
+            finding = self._guilty(made, found, took, who)
+        self._cards.add(finding, self._lanes.ms(end), [made["lane"]] if made["lane"] else [], made["id"])
+
+    def going_on(self, hold: Hold) -> Block:
+        """The block of this moment, as far as it can be told."""
+        seen = [each.blame for each in list(self.samples) if each.at >= hold.start]
+        return self.make_block(self.count + 1, hold, *verdict(seen), len(seen), [], live=True)
+
+    def _guilty(self, made: Block, found: Blame, took: str, who: str) -> Finding:
+        victims = made["victims"]
+        held_up = f"{who}; {victims['requests']} other requests were held up, by up to {victims['worst']:.0f} ms"
+        if victims["unread"]:
+            held_up += f"; of {victims['unread']} connections what had arrived was not read"
+        what = f" by {found.expression}" if found.expression else ""
+        title = f"The loop was blocked for {took}{what}"
+        return Finding("L2" if found.held_gil else "L1", "error", title, held_up, made["fix"], found.place, who)
+
+    def make_block(
+        self, number: int, hold: Hold, found: Blame, share: float, samples: int, lanes: list[int], live: bool = False
+    ) -> Block:
+        """A block as viewers see it; `live` while it goes on."""
+        place, ms = found.place, self._lanes.ms
+        length = (hold.end - hold.start) * 1000
+        worst = max([length * bool(hold.victims), *((hold.end - at) * 1000 for at in hold.unread.values())])
+        return {
+            "id": number,
+            "start": ms(hold.start),
+            "end": None if live else ms(hold.end),
+            "ms": round(length, 3),
+            "lane": None if hold.record is None else self._lanes.id(hold.record),
+            "name": self._lanes.name(hold.record),
+            "file": place.name if place else "",
+            "line": place.line if place else 0,
+            "function": found.function,
+            "expression": found.expression,
+            "source": place.around() if place else [],
+            "fix": fix_for(found) if place else "",
+            "held_gil": found.held_gil,
+            "share": round(share, 3),
+            "samples": samples,
+            "victims": {
+                "requests": len(hold.victims),
+                "unread": len(hold.unread),
+                "worst": round(worst, 3),
+                "lanes": lanes,
+            },
+        }
+
+    def _is_crowd(self, seen: Sequence[Blame], start: float, end: float) -> bool:
+        """Whether a turn consisted of many steps, none of which was long."""
+        if overlap(self._steps(start, end), start, end) > MOSTLY * (end - start):
+            return True
+        roots = [each.root for each in seen]
+        return len(roots) > 1 and max(roots.count(each) for each in roots) <= MOSTLY * len(roots)
+
+    def _steps(self, start: float, end: float) -> Iterable[tuple[float, float]]:
+        for each in list(self._recorder.finished):
+            if each.spans is None and each.ended > start and each.begun < end:
+                yield each.begun, each.ended
+            for span in list(each.spans or ()):
+                if span.state is State.RUN and span.end > start and span.start < end:
+                    yield span.start, span.end
+
+    # -- lints -----------------------------------------------------------------------------------------------------
+
+    def examine(self, record: Record) -> None:
+        """All lints on one finished record."""
+        case = self._case(record)
+        for lint in LINTS if is_shown(record) else ():
+            for found in lint(case):
+                self._cards.add(found, self._lanes.ms(record.ended), [self._lanes.id(record)])
+
+    def _look_at_the_living(self, now: float) -> None:
+        live = list(self._recorder.live.items())
+        self._gone = {record: self._gone.get(record, now) for record, each in live if each is not None and each.is_gone}
+        for record, _ in live:
+            case = self._case(record)
+            findings = [*leaked(case, now)]
+            if record in self._gone:
+                findings += ran_on(case, self._gone[record], now)
+            for found in findings:
+                self._cards.add(found, self._lanes.ms(now), [self._lanes.id(record)])
+
+    def _case(self, record: Record) -> Case:
+        return Case(record, self._lanes.name(record), self._recorder.limit, self.own)
+
+    def own(self, start: float, end: float) -> float:
+        """The seconds between two moments in which neither a block nor the machine held the loop up."""
+        return max(0.0, end - start - overlap(self.held, start, end) - (self.machine(start, end) or (0.0,))[0])
+
+
+def overlap(spans: Iterable[tuple[float, float]], start: float, end: float) -> float:
+    """How much of a time is covered by others that do not overlap."""
+    return sum(max(0.0, min(end, last) - max(start, first)) for first, last in spans)

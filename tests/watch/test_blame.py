@@ -1,0 +1,280 @@
+"""Which line is blamed: a table of real blockers, each on a real loop with the real thread that watches it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import linecache
+import queue
+import re
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from minihttp.watch import blame as module
+from minihttp.watch.blame import Blame, blame, fix_for, parse_dump, verdict
+from minihttp.watch.loop import Ping, Turns
+from minihttp.watch.source import Place
+from minihttp.watch.watchdog import Watchdog
+
+Enough = Callable[[], bool]
+PATIENCE = 30.0  # seconds until a block that nobody sees fails the test
+
+
+async def sleeps(enough: Enough) -> None:
+    while not enough():
+        time.sleep(0.05)  # here
+
+
+async def computes(enough: Enough) -> None:
+    while not enough():
+        sum(number * number for number in range(100_000))  # here
+
+
+async def makes_json(enough: Enough) -> None:
+    values = list(range(100_000))
+    while not enough():
+        json.dumps(values)  # here
+
+
+async def matches(enough: Enough) -> None:
+    while not enough():
+        re.match(r"(a+)+$", "a" * 19 + "b")  # here
+
+
+async def hashes(enough: Enough) -> None:
+    while not enough():
+        hashlib.pbkdf2_hmac("sha256", b"x", b"y", 100_000)  # here
+
+
+async def runs_a_program(enough: Enough) -> None:
+    while not enough():
+        subprocess.run([sys.executable, "-S", "-c", "import time; time.sleep(0.05)"])  # here
+
+
+async def reads_a_socket(enough: Enough) -> None:
+    ours, theirs = socket.socketpair()
+    ours.settimeout(0.05)
+    while not enough():
+        with suppress(TimeoutError):
+            ours.recv(1)  # here
+    ours.close()
+    theirs.close()
+
+
+async def takes_a_lock(enough: Enough) -> None:
+    lock = threading.Lock()
+    lock.acquire()
+    while not enough():
+        lock.acquire(timeout=0.05)  # here
+
+
+async def takes_from_a_queue(enough: Enough) -> None:
+    while not enough():
+        with suppress(queue.Empty):
+            queue.Queue[int]().get(timeout=0.05)  # here
+
+
+async def awaits_a_thread(enough: Enough) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        while not enough():
+            pool.submit(time.sleep, 0.05).result()  # here
+
+
+async def asks_a_database(enough: Enough) -> None:
+    connection = sqlite3.connect(":memory:")
+    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 100000) SELECT SUM(i) FROM n"
+    while not enough():
+        connection.execute(numbers).fetchall()  # here
+    connection.close()
+
+
+async def reads_a_file(enough: Enough) -> None:
+    with Path("/dev/zero").open("rb") as file:
+        while not enough():
+            file.read(1 << 26)  # here
+
+
+def helper(enough: Enough) -> None:
+    while not enough():
+        time.sleep(0.05)  # here
+
+
+async def calls_a_helper(enough: Enough) -> None:
+    helper(enough)
+
+
+THREAD = "in_thread"
+BLOCKERS: list[tuple[Callable[[Enough], Awaitable[None]], Any, str]] = [
+    (sleeps, sleeps, "await asyncio.sleep"),
+    (computes, computes, "in a process"),
+    (makes_json, makes_json, "in a process"),
+    (matches, matches, "in a process"),
+    (hashes, hashes, THREAD),
+    (runs_a_program, runs_a_program, "create_subprocess_exec"),
+    (reads_a_socket, reads_a_socket, "streams"),
+    (takes_a_lock, takes_a_lock, "asyncio's own"),
+    (takes_from_a_queue, takes_from_a_queue, "asyncio's own"),
+    (awaits_a_thread, awaits_a_thread, "asyncio's own"),
+    (asks_a_database, asks_a_database, THREAD),
+    (reads_a_file, reads_a_file, THREAD),
+    (calls_a_helper, helper, "await asyncio.sleep"),
+]
+
+
+def line_of(function: Any) -> int:
+    first: int = function.__code__.co_firstlineno
+    return next(number for number in range(first, first + 20) if "# here" in linecache.getline(__file__, number))
+
+
+async def watched(blocker: Callable[[Enough], Awaitable[None]], limit: float = 0.05) -> Watchdog:
+    """Let a watchdog watch this loop, and block it until it has been seen to."""
+    ping = Ping(asyncio.get_running_loop(), lambda start, end: None)
+    dog = Watchdog(Turns(), ping, time.perf_counter, limit, lambda now: None)
+    give_up = time.perf_counter() + PATIENCE
+    dog.start()
+    try:
+        # In a task: below it lies nothing but the loop.
+        await asyncio.create_task(blocker(lambda: len(dog.samples) > 4 or time.perf_counter() > give_up))  # type: ignore[arg-type]  # coroutines
+    finally:
+        dog.stop()
+    return dog
+
+
+@pytest.mark.parametrize(("blocker", "guilty", "fix"), BLOCKERS)
+async def test_the_line_that_blocks_is_named(
+    blocker: Callable[[Enough], Awaitable[None]], guilty: Any, fix: str
+) -> None:
+    dog = await watched(blocker)
+    # The loop's condition is looked at between two calls; it takes no time, so most samples show the call.
+    found, share = verdict(each.blame for each in dog.samples)
+    assert found.place == Place(__file__, line_of(guilty))
+    assert found.function == guilty.__name__
+    assert share > 0.5
+    assert fix in fix_for(found)
+
+
+async def holds_the_gil(enough: Enough) -> None:
+    rounds = 1 << 22
+    while not enough():
+        sum(range(rounds))  # here
+        rounds *= 2
+
+
+async def test_the_line_of_a_call_that_holds_the_gil_is_named_too() -> None:
+    ping = Ping(asyncio.get_running_loop(), lambda start, end: None)
+    dog = Watchdog(Turns(), ping, time.perf_counter, 0.05, lambda now: None)
+    give_up = time.perf_counter() + PATIENCE
+    dog.start()
+    try:
+        seen = lambda: [each.blame for each in dog.samples if each.blame.held_gil]  # noqa: E731 - one line, one place
+        await asyncio.create_task(holds_the_gil(lambda: bool(seen()) or time.perf_counter() > give_up))
+    finally:
+        dog.stop()
+    found, _ = verdict(seen())
+    assert found.place == Place(__file__, line_of(holds_the_gil))
+    assert "process" in fix_for(found)
+
+
+async def test_a_loop_that_turns_is_not_looked_at() -> None:
+    ping = Ping(asyncio.get_running_loop(), lambda start, end: None)
+    beats = threading.Semaphore(0)
+    dog = Watchdog(Turns(), ping, time.perf_counter, 0.5, lambda now: beats.release(), gil=False)
+    dog._beat = 0.001
+    dog.start()
+    try:
+        for _ in range(20):
+            await asyncio.to_thread(beats.acquire)
+    finally:
+        dog.stop()
+    assert not dog.samples
+
+
+# -- the parts --------------------------------------------------------------------------------------------------------
+
+
+def test_a_dump_of_faulthandler_is_read() -> None:
+    text = (
+        "Timeout (0:00:00.075000)!\n"
+        "Thread 0x00007f0000000001 (most recent call first):\n"
+        f'  File "{threading.__file__}", line 5 in wait\n\n'
+        "Thread 0x00007f0000000002 (most recent call first):\n"
+        f'  File "{json.__file__}", line 7 in dumps\n'
+        f'  File "{__file__}", line 40 in report\n'
+        '  File "/lib/python3.12/asyncio/events.py", line 88 in _run\n'
+        f'  File "{__file__}", line 99 in main\n'
+    )
+    found = parse_dump(text, 0x7F0000000002)
+    assert (found.place, found.function, found.held_gil) == (Place(__file__, 40), "report", True)
+    assert found.leaf == f"{json.__file__} dumps"
+    assert parse_dump(text, 0x7F0000000001).place is None
+    assert parse_dump(text, 0x7F).place is None
+    assert parse_dump("", 1).place is None
+    only = text.replace(f'  File "{__file__}", line 40 in report\n', "")
+    assert parse_dump(only, 0x7F0000000002).place is None, "the program that started the loop is not to blame"
+
+
+def test_the_program_below_the_loop_is_not_blamed() -> None:
+    seen: list[Blame] = []
+
+    def callback(loop: asyncio.AbstractEventLoop) -> None:
+        frame = sys._getframe()
+        seen.append(blame(frame))
+        while frame is not None and "asyncio" not in frame.f_code.co_filename:
+            frame = frame.f_back  # type: ignore[assignment]  # it ends in the loop
+        seen.append(blame(frame))
+        loop.stop()
+
+    loop = asyncio.new_event_loop()
+    loop.call_soon(callback, loop)
+    loop.run_forever()
+    loop.close()
+    assert seen[0].function == "callback"
+    assert seen[1].place is None
+
+
+def test_the_line_seen_most_often_in_the_function_seen_most_often() -> None:
+    one, two, three = (Blame(Place("a.py", line), "f") for line in (1, 2, 2))
+    other = Blame(Place("a.py", 3), "g")
+    assert verdict([one, two, three, other, other, Blame(None)]) == (two, 0.6)
+    assert verdict([Blame(None)]) == (Blame(None), 0.0)
+    assert verdict([]) == (Blame(None), 0.0)
+
+
+FIX_TEXTS = {
+    "requests.get(url)": "async HTTP client",
+    "urlopen(url)": "async HTTP client",
+    "pymysql.connect()": "db.all",
+    "socket.getaddrinfo(host, 80)": "loop.getaddrinfo",
+    "os.listdir(path)": "slow files",
+    "open(path)": "slow files",
+    "input()": "type",
+    "gzip.compress(data)": "without the GIL",
+    "future.result()": "asyncio's own",
+    "value = compute(1)": "CPU work",
+    'Path("/a").open("rb").read(1)': "slow files",
+    'connection.cursor().execute("SELECT 1")': "db.all",
+    "name": "CPU work",
+}
+
+
+@pytest.mark.parametrize("expression", FIX_TEXTS)
+def test_fixes(expression: str) -> None:
+    assert FIX_TEXTS[expression] in fix_for(Blame(Place("a.py", 1), "f", expression))
+
+
+def test_what_a_library_does_deep_inside_has_its_fix_too() -> None:
+    found = Blame(Place("a.py", 1), "f", "client.fetch()", "/usr/lib/python3.12/http/client.py read")
+    assert "async HTTP client" in fix_for(found)
+    assert fix_for(Blame(Place("a.py", 1), "f", "crunch()", held_gil=True)) == module.HELD

@@ -1,0 +1,234 @@
+"""Who is guilty of a block, and when nobody is."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import Any
+
+import pytest
+
+from minihttp.watch.blame import Blame
+from minihttp.watch.cards import LANES, MOST, Cards, Finding
+from minihttp.watch.judge import Judge
+from minihttp.watch.recorder import Hold, Recorder
+from minihttp.watch.records import Card, Label, Record, Span, State
+from minihttp.watch.snapshot import Lanes
+from minihttp.watch.source import Place
+from minihttp.watch.watchdog import Sample
+
+from .recording import Clock
+
+SLEEP = Blame(Place(__file__, 10), "report", "time.sleep(0.12)", root=1)
+
+
+class Case:
+    """A judge whose witnesses the test makes up. Times are seconds on a clock that began at 100."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.recorder = Recorder(0.05, self.clock)
+        self.lanes = Lanes(self.recorder, lambda method, path: path, "asyncio")
+        self.cards = Cards()
+        self.judge = Judge(self.recorder, self.lanes, self.cards)
+
+    def record(self, path: str = "/report", begun: float = 100.0, ended: float = 101.0) -> Record:
+        record = Record()
+        record.method, record.path, record.begun, record.ended, record.since = "GET", path, begun, ended, begun
+        record.spans = record.parent = record.why = record.said = record.coro = record.future = None
+        record.ran, record.woken = 0.0, 0.0
+        return record
+
+    def block(self, *blames: Blame, record: Record | None = None, **options: Any) -> Card:
+        """A block from 100.1 to 100.3, seen at these places."""
+        self.judge.samples = deque(Sample(100.11 + number / 100, each) for number, each in enumerate(blames))
+        hold = {"victims": set(), "unread": {}, **options}
+        self.recorder.holds.append(Hold(record, 100.1, 100.3, **hold))
+        self.clock.go(1)
+        self.judge(self.clock.now)
+        return self.cards.latest()[0]
+
+
+@pytest.fixture
+def case() -> Case:
+    return Case()
+
+
+def test_a_block_names_its_line_its_request_and_its_victims(case: Case, caplog: pytest.LogCaptureFixture) -> None:
+    victims = {case.record("/a"), case.record("/b")}
+    card = case.block(SLEEP, SLEEP, record=case.record(), victims=victims, unread={"connection": 100.15})
+    assert (card["lint"], card["level"], card["at"]) == ("L1", "error", "tests/watch/test_judge.py:10")
+    assert card["title"] == "The loop was blocked for 200 ms by time.sleep(0.12)"
+    assert card["text"].startswith("GET /report; 2 other requests were held up, by up to 200 ms; of 1 connections")
+    assert card["fix"] == "use await asyncio.sleep(...)"
+    [block] = case.judge.blocks
+    assert (block["start"], block["end"], block["ms"], block["name"]) == (100.0, 300.0, 200.0, "GET /report")
+    assert (block["line"], block["function"], block["share"], block["samples"]) == (10, "report", 1, 2)
+    assert block["victims"]["requests"] == len(block["victims"]["lanes"]) == 2
+    assert (block["victims"]["unread"], block["victims"]["worst"]) == (1, 200.0)
+    assert card["lanes"] == [block["lane"]]
+    assert card["block"] == block["id"]
+    assert [each.levelno for each in caplog.records] == [logging.ERROR]
+    assert "tests/watch/test_judge.py:10: The loop was blocked" in caplog.text
+
+
+def test_a_line_is_logged_once_and_counted(case: Case, caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(3):
+        case.block(SLEEP)
+    [card] = case.cards.latest()
+    assert card["count"] == 3
+    assert len(caplog.records) == 1
+    case.block(SLEEP._replace(place=Place(__file__, 11)))
+    assert len(caplog.records) == 2
+
+
+def test_a_muted_line_has_no_card(case: Case) -> None:
+    import inspect
+
+    here = inspect.currentframe()
+    assert here is not None
+    muted = SLEEP._replace(place=Place(__file__, here.f_lineno))  # loop: ok
+    with pytest.raises(IndexError):
+        case.block(muted)
+    assert case.cards.total == 0
+    assert len(case.judge.blocks) == 1, "it is drawn all the same"
+
+
+def test_a_block_that_nobody_saw_has_no_line(case: Case) -> None:
+    late = SLEEP
+    case.judge.samples = deque([Sample(100.4, late)])
+    card = case.block(record=case.record())
+    assert (card["lint"], card["at"], card["line"], card["source"]) == ("L1", "", 0, [])
+    assert case.judge.blocks[0]["fix"] == ""
+    assert card["title"] == "The loop was blocked for 200 ms"
+
+
+def test_a_call_that_holds_the_gil_is_said_to(case: Case) -> None:
+    held = SLEEP._replace(held_gil=True, expression="sum(numbers)")
+    case.judge.machine = lambda start, end: (0.0, end - start)
+    card = case.block(held, record=case.record())
+    assert card["lint"] == "L2"
+    assert "a thread does not help" in card["fix"]
+    assert case.judge.blocks[0]["held_gil"]
+
+
+def test_another_thread_that_holds_the_gil_is_not_this_line(case: Case) -> None:
+    case.judge.machine = lambda start, end: (0.0, 0.01)
+    card = case.block(SLEEP._replace(held_gil=True), record=case.record())
+    assert (card["lint"], card["at"]) == ("L2", "")
+    assert card["title"] == "Another thread held the interpreter for 200 ms"
+    assert not case.judge.blocks
+
+
+def test_a_busy_machine_accuses_nobody(case: Case) -> None:
+    case.judge.machine = lambda start, end: (0.15, 0.01)
+    card = case.block(SLEEP, record=case.record())
+    assert (card["lint"], card["level"], card["at"]) == ("L15", "hint", "")
+    assert "no CPU" in card["title"]
+    assert not case.judge.blocks
+
+
+def test_a_garbage_collection_accuses_nobody(case: Case) -> None:
+    case.judge.pauses.append((100.12, 100.29))
+    card = case.block(SLEEP, record=case.record())
+    assert (card["lint"], card["at"]) == ("L15", "")
+    assert "garbage collector" in card["title"]
+
+
+def test_a_short_collection_excuses_nobody(case: Case) -> None:
+    case.judge.pauses.append((100.12, 100.15))
+    assert case.block(SLEEP, record=case.record())["lint"] == "L1"
+
+
+def test_a_turn_of_many_small_steps_is_too_much_work(case: Case) -> None:
+    for number in range(10):
+        start = 100.1 + number * 0.02
+        case.recorder.finished.append(case.record(f"/{number}", start, start + 0.015))
+    card = case.block(*(SLEEP._replace(root=each) for each in range(5)))
+    assert (card["lint"], card["at"]) == ("L4", "")
+
+
+def test_a_turn_whose_samples_are_all_of_other_steps_is_too_much_work(case: Case) -> None:
+    assert case.block(*(SLEEP._replace(root=each) for each in range(5)))["lint"] == "L4"
+
+
+def test_a_callback_that_blocks_is_named_too(case: Case) -> None:
+    card = case.block(SLEEP, SLEEP, SLEEP)
+    assert (card["lint"], card["at"]) == ("L1", "tests/watch/test_judge.py:10")
+    assert card["text"].startswith("a callback; ")
+
+
+def test_the_block_of_this_moment_has_no_end(case: Case) -> None:
+    case.judge.samples = deque([Sample(100.2, SLEEP)])
+    block = case.judge.going_on(Hold(None, 100.1, 100.4, set(), {}))
+    assert (block["end"], block["ms"], block["line"]) == (None, 300.0, 10)
+    assert not case.judge.blocks
+
+
+# -- rounds of the lints ---------------------------------------------------------------------------------------------
+
+
+def test_lints_look_at_each_finished_record_once(case: Case) -> None:
+    record = case.record("/queued")
+    waited = Span(State.WAIT, 100.2, 100.9, Label("connection", "4/4"))
+    record.spans = deque([Span(State.RUN, 100.0, 100.2), waited])
+    case.recorder.fresh.append(record)
+    case.clock.go(1)
+    case.judge(case.clock.now)
+    case.judge(case.clock.now + 10)
+    [card] = case.cards.latest()
+    assert (card["lint"], card["count"], card["lanes"]) == ("L5", 1, [case.lanes.id(record)])
+
+
+def test_what_a_block_took_is_not_charged_to_those_who_waited(case: Case) -> None:
+    case.block(SLEEP)
+    record = case.record("/queued")
+    record.spans = deque([Span(State.WAIT, 100.1, 100.32, Label("connection", "4/4"))])
+    case.judge.examine(record)
+    assert [each["lint"] for each in case.cards.latest()] == ["L1"]
+    assert case.judge.own(100.0, 100.4) == pytest.approx(0.2)
+    case.judge.machine = lambda start, end: (0.15, 0.0)
+    assert case.judge.own(100.0, 100.4) == pytest.approx(0.05)
+
+
+def test_the_pages_about_the_loop_are_not_judged(case: Case) -> None:
+    record = case.record("/_loop/feed")
+    record.spans = deque([Span(State.WAIT, 100.2, 109.9, Label("client", ""))])
+    case.judge.examine(record)
+    assert case.cards.latest() == []
+
+
+def test_the_living_are_looked_at(case: Case) -> None:
+    class Connection:
+        is_gone = True
+
+    gone, parent = case.record("/gone", ended=0.0), case.record("/parent", ended=101.0)
+    task = case.record("fetch", ended=0.0)
+    task.parent, task.made = parent, Place(__file__, 12)
+    case.recorder.live = {gone: Connection(), task: None}
+    for _ in range(2):
+        case.clock.go(40)
+        case.judge(case.clock.now)
+    assert {(each["lint"], each["at"]) for each in case.cards.latest()} == {
+        ("L14", ""),
+        ("L10", "tests/watch/test_judge.py:12"),
+    }
+
+
+# -- cards -------------------------------------------------------------------------------------------------------------
+
+
+def test_cards_are_bounded() -> None:
+    cards = Cards()
+    for number in range(MOST + 5):
+        cards.add(Finding("L3", "hint", "t", about=str(number)), 1.0, range(LANES + 5))
+    found = cards.latest()
+    assert len(found) == MOST
+    assert len(found[0]["lanes"]) == LANES
+    assert cards.total == MOST + 5
+
+
+def test_a_hint_is_information_and_no_alarm(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    Cards().add(Finding("L7", "hint", "title", "text", "fix"), 1.0)
+    assert [(each.levelno, each.getMessage()) for each in caplog.records] == [(logging.INFO, "title; text; fix")]

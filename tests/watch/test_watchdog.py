@@ -1,0 +1,78 @@
+"""The thread that watches: what it notes of the machine, and how it ends."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections import deque
+from pathlib import Path
+
+import pytest
+
+from minihttp.watch.loop import Turns
+from minihttp.watch.watchdog import SAMPLING, Watchdog
+
+from .recording import Clock
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def judged() -> list[float]:
+    return []
+
+
+@pytest.fixture
+def dog(clock: Clock, judged: list[float]) -> Watchdog:
+    return Watchdog(Turns(), None, clock, 0.05, judged.append, gil=False)
+
+
+def test_a_loop_that_waits_for_events_is_left_alone(dog: Watchdog, judged: list[float]) -> None:
+    assert dog.check(100.0) == 0.025
+    assert judged == [100.0]
+    assert not dog.samples
+
+
+def test_a_loop_that_works_for_longer_than_the_limit_is_looked_at_often(
+    dog: Watchdog, clock: Clock, judged: list[float]
+) -> None:
+    dog._turns.busy_since = 100.0
+    clock.go(0.05)
+    assert dog.check(100.0) == 0.025
+    clock.go(0.01)
+    assert dog.check(100.04) == SAMPLING
+    assert len(judged) == 1, "first see, then judge"
+    assert [(each.at, each.blame.function) for each in dog.samples] == [(clock.now, dog.samples[0].blame.function)]
+
+
+def test_how_long_the_machine_let_the_thread_wait(dog: Watchdog) -> None:
+    dog.delays = deque([(100.0, 1.0, 5.0), (100.1, 1.2, 5.0), (100.2, 1.2, 5.1)])
+    assert dog.machine(100.05, 100.09) == pytest.approx((0.2, 0.0))
+    assert dog.machine(100.0, 100.2) == pytest.approx((0.2, 0.1))
+    assert dog.machine(99.0, 100.1) is None
+    assert dog.machine(100.1, 100.3) is None
+
+
+@pytest.mark.parametrize("text", ["10 20 30", None])
+def test_it_is_noted_where_the_system_tells_it(dog: Watchdog, tmp_path: Path, text: str | None) -> None:
+    dog._schedule = tmp_path / "schedstat"
+    if text is not None:
+        dog._schedule.write_text(text)
+    dog.check(100.0)
+    assert list(dog.delays) == ([(100.0, 20e-9, 10e-9)] if text else [])
+
+
+def test_linux_tells_it(clock: Clock, judged: list[float]) -> None:
+    dog = Watchdog(Turns(), None, clock, 0.05, judged.append, gil=False)
+    dog.check(100.0)
+    assert len(dog.delays) == (1 if sys.platform == "linux" else 0)
+    assert all(math.isfinite(each) for delay in dog.delays for each in delay)
+
+
+def test_it_can_be_stopped_before_it_began(dog: Watchdog) -> None:
+    dog.stop()
+    dog.start()
+    dog.join()
