@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, AsyncExitStack, asynccontextmanager
 from inspect import isasyncgenfunction, isawaitable, signature
 from types import SimpleNamespace
 from typing import Any, ParamSpec, TypeVar
@@ -270,10 +270,8 @@ async def serve(
 
 
 async def serve_with(app: App | Handler, options: Options, announce: Callable[[Server], None] | None) -> None:
-    if options.watch:
-        raise ConfigError("option watch: this version cannot record the loop yet; leave it out")
-    server = Server(app, options)
     async with AsyncExitStack() as stack:
+        server = stack.enter_context(watched(app, options)) if options.watch else Server(app, options)
         if isinstance(app, App):
             server.when_draining.append(app.begin_stopping)
             await stack.enter_async_context(app.lifespan_context())
@@ -282,11 +280,18 @@ async def serve_with(app: App | Handler, options: Options, announce: Callable[[S
         await server.run(announce)
 
 
+def watched(app: App | Handler, options: Options) -> AbstractContextManager[Server]:
+    """A server whose loop is recorded, and shown at /_loop."""
+    from .watch.watch import watched
+
+    return watched(app, options, app.router.find if isinstance(app, App) else None)
+
+
 def run_until_stopped(app: App | Handler, make_options: Callable[[], Options]) -> None:
     """The whole of a program that serves: its own loop, its address on screen, one line and status 1 if it cannot."""
     try:
         options = make_options()
-        with asyncio.Runner(loop_factory=loop_factory(options.loop)) as runner:
+        with asyncio.Runner(loop_factory=loop_factory(options.loop, options.watch)) as runner:
             runner.run(serve_with(app, options, announce))
     except KeyboardInterrupt:
         raise SystemExit(130) from None
@@ -301,19 +306,23 @@ def announce(server: Server) -> None:
         print(f"Serving on {address} (Ctrl-C to stop)", flush=True)
 
 
-def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_factory(name: str, watch: bool = False) -> Callable[[], asyncio.AbstractEventLoop] | None:
     """What makes the event loop: `"uvloop"`, `"asyncio"`, or `"auto"`, which is uvloop where it is installed."""
-    if name == "asyncio":
+    if name != "asyncio":
+        try:
+            from uvloop import new_event_loop
+
+            return new_event_loop
+        except ImportError:
+            if name == "uvloop":
+                raise ConfigError(
+                    'option loop is uvloop, which is not installed: pip install "minihttp-asyncio[uvloop]"'
+                ) from None
+    if not watch:
         return None
-    try:
-        from uvloop import new_event_loop
-    except ImportError:
-        if name == "uvloop":
-            raise ConfigError(
-                'option loop is uvloop, which is not installed: pip install "minihttp-asyncio[uvloop]"'
-            ) from None
-        return None
-    return new_event_loop
+    from .watch.loop import WatchedLoop
+
+    return WatchedLoop
 
 
 async def in_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:

@@ -1,7 +1,8 @@
 """Fixtures for every test: databases on a real MariaDB, and the choice of the event loop.
 
-Owns: `mariadb_server`, `mysql_url`, `own_mariadb`, `database_url`, and MINIHTTP_TEST_LOOP=uvloop, which runs every
-async test on uvloop instead of asyncio's own loop.
+Owns: `mariadb_server`, `mysql_url`, `own_mariadb`, `database_url`; MINIHTTP_TEST_LOOP=uvloop, which runs every async
+test on uvloop instead of asyncio's own loop; MINIHTTP_TEST_WATCH=1, which records every request of every test, and
+every task that a request starts: nothing may come out differently.
 Must not know: what is tested.
 Invariant: a database that cannot be had fails the test that wanted it; nothing is skipped.
 """
@@ -10,12 +11,17 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+import minihttp.server.server
+import minihttp.testing.client
+import tests.server.links
+from minihttp.server.exchange import serve_request
+from minihttp.watch.recorder import Recorder
 from tests.support.mariadb import PrivateMariaDB, Server, server_from_environment
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
@@ -31,6 +37,18 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> d
 
         return {name: uvloop.new_event_loop}
     raise pytest.UsageError(f"MINIHTTP_TEST_LOOP is {name!r}: it must be asyncio or uvloop")
+
+
+if os.environ.get("MINIHTTP_TEST_WATCH"):
+
+    @pytest.fixture(autouse=True)
+    async def recorded(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Recorder]:
+        recorder, loop = Recorder(), asyncio.get_running_loop()
+        for module in (tests.server.links, minihttp.testing.client, minihttp.server.server):
+            monkeypatch.setattr(module, "serve_request", recorder.wrap(serve_request))
+        recorder.watch_tasks(loop)
+        yield recorder
+        loop.set_task_factory(None)
 
 
 @pytest.fixture(scope="session")

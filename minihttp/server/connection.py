@@ -52,6 +52,11 @@ class Connection(asyncio.Protocol):
         self._half_closed = False
 
     @property
+    def socket(self) -> Any:
+        """The system's socket; None where there is none, or no more."""
+        return self._flow.transport.get_extra_info("socket")
+
+    @property
     def is_busy(self) -> bool:
         """Whether a handler runs on it."""
         return self.stage is HANDLER

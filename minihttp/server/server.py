@@ -14,7 +14,7 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -112,11 +112,15 @@ class Server:
         return self._service
 
     @property
+    def sockets(self) -> Sequence[Any]:
+        """What it listens on; none before the start and after the end."""
+        return () if self._listener is None else self._listener.sockets
+
+    @property
     def addresses(self) -> list[str]:
         """Where it listens, as URLs (or `unix:/path`): `["http://127.0.0.1:8000"]`."""
         secure = self.options.certificate is not None or self.options.ssl is not None
-        sockets = [] if self._listener is None else self._listener.sockets
-        return [url(each.getsockname(), "https" if secure else "http") for each in sockets]
+        return [url(each.getsockname(), "https" if secure else "http") for each in self.sockets]
 
     def stats(self) -> ServerStats:
         """A snapshot of what it is doing."""

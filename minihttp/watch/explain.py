@@ -55,7 +55,7 @@ def explain(record: Record) -> Label:
         return Label(*record.why, at)
     names = [("/".join(frame.f_code.co_filename.rsplit("/", 2)[-2:]), frame.f_code.co_qualname) for frame in frames]
     if record.said is not None and not QUERIES.isdisjoint(names):
-        return Label(*record.said, at)
+        return Label(*record.said, at, goes_on=True)
     yours = [number for number, frame in enumerate(frames) if is_yours(frame.f_code.co_filename)]
     for name in names[yours[-1] if yours else 0 :]:
         if name in WAITS:

@@ -25,6 +25,7 @@ REPEATED = 5  # times the same SQL in one request
 SLOW = 1.0  # seconds that a client takes
 LEAKED = 30.0  # seconds that a task outlives its request
 RAN_ON = 1.0  # seconds that a handler goes on without a client
+COARSE = 0.002  # seconds by which the moment of a lease may be wrong: uvloop's clock counts milliseconds
 SAME_BREATH = 0.001  # seconds between two queries of which the second does not look at the first
 
 
@@ -75,7 +76,12 @@ def held(case: Case) -> Iterator[Finding]:
     """L6: a database connection kept while something else was awaited."""
     for each in case.waits():
         label, took = each.label, case.length(each, HELD)
-        if label and label.kind not in ("query", "connection") and 0 < each.lease <= each.start and took > HELD:
+        if (
+            label
+            and label.kind not in ("query", "connection")
+            and 0 < each.lease <= each.start + COARSE
+            and took > HELD
+        ):
             title = f"{case.name} keeps a database connection for {ms(took)} while it waits for something else"
             text = f"it waits: {label.kind} {label.detail}".rstrip()
             fix = "end the transaction or the iteration first"
@@ -89,7 +95,7 @@ def serial(case: Case) -> Iterator[Finding]:
         (one, two)
         for one, run, two in zip(spans, spans[1:], spans[2:], strict=False)
         if run.state is State.RUN and run.end - run.start < SAME_BREATH and is_read(one) and is_read(two)
-        if one.label and two.label and one.label.detail != two.label.detail and two.lease > one.end
+        if one.label and two.label and one.label.detail != two.label.detail and two.lease - one.lease > COARSE
     ]
     took = sum(case.length(two) for _, two in pairs)
     if pairs and took > SERIAL and (first := pairs[0][0].label) is not None:
@@ -105,7 +111,7 @@ def is_read(span: Span) -> bool:
 
 def repeated(case: Case) -> Iterator[Finding]:
     """L8: the same SQL again and again (N+1)."""
-    labels = [each.label for each in case.waits("query") if each.label]
+    labels = [each.label for each in case.waits("query") if each.label and not each.label.goes_on]
     for sql, times in Counter(each.detail for each in labels).items():
         if times >= REPEATED and not sql.startswith(("SAVEPOINT", "RELEASE")):
             at = next(each.at for each in labels if each.detail == sql)

@@ -160,7 +160,7 @@ class Recorder:
         """The wait is over, and the next step begins; the coroutine is still suspended, so it can be asked."""
         if record.future is not None:
             since, woken, label = record.since, record.woken, None
-            if record.why is not None or now - since > EXPLAINED:
+            if record.why is not None or record.said is not None or now - since > EXPLAINED:
                 label = explain(record)
                 woken = woken or (self.turns.before if label.kind in BY_LOOP else self.turns.now)
             if record.why is not None:

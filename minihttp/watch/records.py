@@ -61,6 +61,7 @@ class Label(NamedTuple):
     kind: str
     detail: str = ""
     at: Place | None = None
+    goes_on: bool = False  # the same query, which waits many times
 
 
 class Span(NamedTuple):

@@ -129,8 +129,8 @@ def version() -> str:
 
 def is_shown(record: Record) -> bool:
     """Whether a record is the application's, or a demonstration, and not a request for what is shown here."""
-    path = (record.parent or record).path
-    return not path.startswith(PREFIX) or path.startswith(TOUR)
+    path = (record.parent or record).path + "/"
+    return not path.startswith(f"{PREFIX}/") or path.startswith(TOUR)
 
 
 def spans_of(record: Record, now: float) -> Iterable[Span]:

@@ -73,6 +73,7 @@ MUST_NOT: dict[str, list[Part]] = {
     "L7: a write between": [("run", 0.0002), READS[1], ("run", 0.0002), ("wait", 0.01, query("UPDATE a"), 100.0103)],
     "L7: quick": [("wait", 0.001, query("SELECT 1"), 99.0), ("run", 0.0002), ("wait", 0.001, query("SELECT 2"), 101.0)],
     "L8: four times": repeated(4),
+    "L8: one that waits often": repeated(4) + [("wait", 0.001, query()._replace(goes_on=True))] * 9,
     "L8: savepoints": repeated(6, "SAVEPOINT s1"),
     "L11: a quick client": [("run", 0.001), ("wait", 0.9, Label("body", "", AT))],
     "L12: soon read": [("arrived", 0.01), ("run", 0.001)],

@@ -1,0 +1,468 @@
+"""A watched server, whole: real sockets, real queries, real waits."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import socket
+import sys
+import threading
+import time
+import warnings
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from minihttp import App, Request, Response, Stream, waits
+from minihttp.db import Database
+from minihttp.options import Options
+from minihttp.server.server import Server
+from minihttp.watch import arrivals
+from minihttp.watch import watch as module
+from minihttp.watch.loop import WatchedLoop
+from minihttp.watch.records import Lane, Segment, Snapshot
+from minihttp.watch.watch import Watch
+
+PATIENCE = 30.0
+
+
+@pytest.fixture(autouse=True)
+def own_outlet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+
+
+@asynccontextmanager
+async def serving(app: App, **options: Any) -> AsyncIterator[tuple[Watch, Server]]:
+    """The app, watched, on a free port."""
+    watch = Watch(app, app.router.find)
+    server = Server(watch.handle, Options(port=0, **options), trace=watch.recorder)
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(app.lifespan_context())
+        watch.start(server)
+        stack.callback(watch.stop)
+        await server.start()
+        stack.push_async_callback(server.stop, 0)
+        # Nobody is judged by what else this machine does.
+        watch.judge.machine = lambda start, end: (0.0, end - start)
+        yield watch, server
+
+
+async def connect(server: Server) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    return await asyncio.open_connection(*server.sockets[0].getsockname())
+
+
+async def get(server: Server, path: str) -> bytes:
+    reader, writer = await connect(server)
+    writer.write(f"GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".encode())
+    answer = await reader.read()
+    writer.close()
+    return answer
+
+
+async def until(true: Callable[[], Any]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not true():
+            await asyncio.to_thread(lambda: None)
+
+
+def lane(snapshot: Snapshot, name: str) -> Lane:
+    return [each for each in snapshot["lanes"] if each["name"] == name][-1]
+
+
+def waits_of(snapshot: Snapshot, name: str) -> list[Segment]:
+    return [each for each in lane(snapshot, name)["segments"] if each["state"] == "wait"]
+
+
+def lints(watch: Watch) -> set[str]:
+    return {each["lint"] for each in watch.cards.latest()}
+
+
+# -- each label, from a real wait --------------------------------------------------------------------------------------
+
+
+def shop(url: str) -> App:
+    @asynccontextmanager
+    async def lifespan(app: App) -> AsyncIterator[dict[str, Any]]:
+        async with Database(f"{url}{'&' if '?' in url else '?'}pool_size=1") as db:
+            await db.execute("CREATE TABLE book (id INTEGER PRIMARY KEY, title VARCHAR(100))")
+            await db.execute("INSERT INTO book VALUES (1, 'secret')")
+            yield {"db": db, "held": asyncio.Event(), "free": asyncio.Event()}
+
+    app = App(lifespan)
+
+    @app.get("/books/{title}")
+    async def books(request: Request, title: str) -> list[Any]:
+        rows: list[Any] = await request.app.state.db.all("SELECT id FROM book WHERE title = :title", title=title)
+        return rows
+
+    @app.get("/hold")
+    async def hold(request: Request) -> str:
+        state = request.app.state
+        async with state.db.transaction():
+            state.held.set()
+            await state.free.wait()
+        return "held"
+
+    @app.get("/many")
+    async def many(request: Request) -> str:
+        for number in range(6):
+            await request.app.state.db.scalar("SELECT title FROM book WHERE id = :id", id=number)
+        return "asked"
+
+    @app.get("/rows")
+    async def rows(request: Request) -> str:
+        async for _ in request.app.state.db.iterate("SELECT id FROM book"):
+            pass
+        return "read"
+
+    return app
+
+
+async def test_a_real_query_is_named_with_its_sql_and_its_line_and_no_value(database_url: str) -> None:
+    async with serving(shop(database_url)) as (watch, server):
+        assert b"200 OK" in await get(server, "/books/secret")
+        snapshot = watch.snapshot()
+        found = waits_of(snapshot, "GET /books/{title}")
+        queries = [each for each in found if each["kind"] == "query"]
+        assert {each["detail"].replace("%s", "?") for each in queries} == {"SELECT id FROM book WHERE title = ?"}
+        assert queries[-1]["at"].startswith("tests/watch/test_watch.py:")
+        assert "secret" not in str(snapshot)
+        await get(server, "/rows")
+        assert {(each["kind"], each["detail"]) for each in waits_of(watch.snapshot(), "GET /rows")} == {
+            ("query", "SELECT id FROM book")
+        }
+
+
+async def test_a_real_pool_of_one_has_a_queue(database_url: str) -> None:
+    async with serving(app := shop(database_url)) as (watch, server):
+        holding = asyncio.create_task(get(server, "/hold"))
+        await app.state.held.wait()
+        asking = asyncio.create_task(get(server, "/books/secret"))
+        await until(lambda: app.state.db.stats.waiters)
+        watch.recorder.measure(watch.recorder.clock())
+        snapshot = watch.snapshot()
+        assert [(each["kind"], each["detail"]) for each in waits_of(snapshot, "GET /books/{title}")] == [
+            ("connection", "1/1")
+        ]
+        assert waits_of(snapshot, "GET /hold")[-1]["kind"] == "event"
+        [pool] = [each for each in snapshot["gauges"] if each["waiters"]]
+        assert (pool["used"], pool["limit"], pool["history"][-1][1:]) == (1, 1, (1, 1))
+        started = watch.recorder.clock()
+        await until(lambda: watch.recorder.clock() - started > 0.08)
+        app.state.free.set()
+        await asyncio.gather(holding, asking)
+        await until(lambda: {"L5", "L6"} <= lints(watch))
+        [held] = [each for each in watch.cards.latest() if each["lint"] == "L6"]
+        assert held["source"][2][1].strip() == "await state.free.wait()"
+
+
+async def test_the_same_query_again_and_again(database_url: str) -> None:
+    async with serving(shop(database_url)) as (watch, server):
+        await get(server, "/many")
+        await until(lambda: "L8" in lints(watch))
+        [card] = [each for each in watch.cards.latest() if each["lint"] == "L8"]
+        assert card["title"] == "GET /many runs the same query 6 times"
+        assert card["text"].replace("%s", "?") == "SELECT title FROM book WHERE id = ?"
+
+
+async def test_a_client_that_sends_its_body_and_one_that_does_not_take_its_answer() -> None:
+    app = App()
+
+    @app.post("/body")
+    async def body(request: Request) -> str:
+        return str(len(await request.body()))
+
+    @app.get("/large")
+    async def large(request: Request) -> Response:
+        async def pieces() -> AsyncIterator[bytes]:
+            for _ in range(200):
+                yield b"x" * 100_000
+
+        return Stream(pieces())
+
+    async with serving(app) as (watch, server):
+        reader, writer = await connect(server)
+        writer.write(b"POST /body HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\n")
+        await until(lambda: watch.recorder.live)
+        [wait] = waits_of(watch.snapshot(), "POST /body")
+        assert (wait["kind"], wait["at"][:26]) == ("body", "tests/watch/test_watch.py:"[:26])
+        writer.write(b"12345")
+        await reader.readuntil(b"5")
+        writer.write(b"GET /large HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+        await until(lambda: any(each.path == "/large" and each.why for each in list(watch.recorder.live)))
+        assert waits_of(watch.snapshot(), "GET /large")[-1]["kind"] == "client"
+        while await reader.read(1 << 20):
+            pass
+        writer.close()
+
+
+# -- blocks ------------------------------------------------------------------------------------------------------------
+
+
+def blocking(watch_of: dict[str, Watch]) -> App:
+    app = App()
+
+    @app.get("/block")
+    async def block(request: Request) -> str:
+        samples, told = watch_of["watch"].watchdog.samples, request.app.state.told
+        end = time.perf_counter() + PATIENCE
+        while not (len(samples) > 2 and told.is_set()) and time.perf_counter() < end:
+            time.sleep(0.05)
+        return "done"
+
+    @app.get("/nap")
+    async def nap(request: Request) -> str:
+        await request.app.state.event.wait()
+        return "rested"
+
+    @app.get("/hello")
+    async def hello(request: Request) -> str:
+        return "hello"
+
+    return app
+
+
+async def test_a_block_is_seen_with_its_line_and_with_what_had_arrived() -> None:
+    found: dict[str, Watch] = {}
+    app = blocking(found)
+    app.state.event, app.state.told = asyncio.Event(), threading.Event()
+    async with serving(app) as (watch, server):
+        found["watch"] = watch
+        napping = asyncio.create_task(get(server, "/nap"))
+        idle = socket.create_connection(server.sockets[0].getsockname())
+        guilty = socket.create_connection(server.sockets[0].getsockname())
+        await until(lambda: len(watch.recorder.live) == 1 and len(server.service.connections) == 3)
+
+        def ask() -> None:
+            """In a thread: another asks when the loop is known to stand."""
+            while not watch.watchdog.samples:
+                time.sleep(0.001)
+            idle.sendall(b"GET /hello HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+            app.state.told.set()
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        guilty.sendall(b"GET /block HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+        await until(lambda: watch.judge.blocks and watch.recorder.finished[-1].path == "/hello")
+        app.state.event.set()
+        assert b"rested" in await napping
+        asking.join()
+        guilty.close()
+        idle.close()
+        [block] = watch.snapshot()["blocks"]
+        assert (block["file"], block["function"]) == ("tests/watch/test_watch.py", "block")
+        assert block["source"][2][1].strip().startswith("time.sleep(0.05)")
+        assert block["name"] == "GET /block"
+        assert block["fix"] == "use await asyncio.sleep(...)"
+        assert block["victims"]["requests"] == 0, "the nap was not over"
+        assert block["victims"]["unread"] == 1
+        assert block["victims"]["worst"] > 0
+        arrived = lane(watch.snapshot(), "GET /hello")["segments"][0]
+        assert arrived["state"] == "arrived"
+        assert block["start"] <= arrived["start"] < (block["end"] or 0)
+
+
+async def test_the_block_of_this_moment_can_be_read_from_another_thread() -> None:
+    found: dict[str, Watch] = {}
+    seen: list[Snapshot] = []
+    app = blocking(found)
+
+    @app.get("/read")
+    async def read(request: Request) -> str:
+        # As `minihttp top` does: from another thread, while this holds the loop.
+        watch, end = found["watch"], time.perf_counter() + PATIENCE
+        while not watch.watchdog.samples and time.perf_counter() < end:
+            time.sleep(0.01)
+        seen.append(watch.snapshot())
+        return "read"
+
+    async with serving(app) as (watch, server):
+        found["watch"] = watch
+        await get(server, "/read")
+    [block] = seen[0]["blocks"]
+    assert block["end"] is None
+    assert (block["function"], block["ms"] >= 50) == ("read", True)
+
+
+async def test_linux_tells_what_has_arrived_and_was_not_read_or_accepted() -> None:
+    listener = socket.create_server(("127.0.0.1", 0), backlog=8)
+    clients = [socket.create_connection(listener.getsockname()) for _ in range(3)]
+    assert arrivals.backlog(listener) == (3, 8)
+    accepted, _ = listener.accept()
+    assert arrivals.backlog(listener) == (2, 8)
+
+    class Connection:
+        is_busy = False
+
+        def __init__(self, sock: Any) -> None:
+            self.socket = sock
+
+    connection, busy, gone = Connection(accepted), Connection(accepted), Connection(None)
+    busy.is_busy = True
+    assert arrivals.unread([connection, busy, gone], 100.0, 200.0) == {}
+    clients[0].sendall(b"GET")
+    await until(lambda: arrivals.unread([connection], 100.0, 200.0))
+    assert set(arrivals.unread([connection, busy, gone], 100.0, 200.0)) == {connection}
+    assert 100.0 < arrivals.unread([connection], 100.0, 200.0)[connection] <= 200.0
+    assert arrivals.unread([connection], 200.0, 200.0) == {connection: 200.0}, "not before the block began"
+    for each in (accepted, listener, *clients):
+        each.close()
+    assert arrivals.backlog(listener) == (0, 0)
+
+
+# -- what the process tells --------------------------------------------------------------------------------------------
+
+
+async def forgotten() -> None:
+    pass
+
+
+async def test_a_coroutine_that_nobody_awaited_is_found_with_its_request() -> None:
+    app = App()
+    shown: list[str] = []
+
+    @app.get("/forget")
+    async def forget(request: Request) -> str:
+        forgotten()  # type: ignore[unused-coroutine]  # the mistake that is found
+        return "done"
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning = lambda message, *rest: shown.append(str(message))
+        async with serving(app) as (watch, server):
+            await get(server, "/forget")
+            warnings.warn("another", stacklevel=1)
+            await until(lambda: "L9" in lints(watch))
+            [card] = watch.cards.latest()
+            assert card["title"] == "forgotten was called and never awaited"
+            assert card["text"] == "during GET /forget"
+            assert card["at"].startswith("tests/watch/test_watch.py:")
+    assert shown == ["coroutine 'forgotten' was never awaited", "another"], "all go on to whoever showed them before"
+
+
+async def test_a_long_garbage_collection_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving(App()) as (watch, _):
+        monkeypatch.setattr(module, "PAUSE", PATIENCE)
+        gc.collect()
+        assert not watch.judge.pauses
+        monkeypatch.setattr(module, "PAUSE", 0.0)
+        gc.collect()
+        assert watch.judge.pauses
+        await until(lambda: "L15" in lints(watch))
+
+
+async def test_connections_that_wait_to_be_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving(App()) as (watch, _):
+        for found, expected in (((3, 8), set()), ((5, 8), {"L13"})):
+            monkeypatch.setattr(module, "backlog", lambda sock, found=found: found)
+            watch._look_at_the_queue(watch.recorder.clock())
+            assert lints(watch) == expected
+
+
+async def test_everything_is_as_before_when_it_has_stopped() -> None:
+    loop = asyncio.get_running_loop()
+    before = (loop.get_task_factory(), gc.callbacks.copy(), warnings.showwarning, set(waits.gauges))
+    async with serving(App()) as (watch, server):
+        await get(server, "/")
+        assert loop.get_task_factory() is not None
+    assert (loop.get_task_factory(), gc.callbacks, warnings.showwarning, set(waits.gauges)) == before
+    assert not watch.watchdog.is_alive()
+    assert waits.current.record is None
+
+
+# -- numbers -----------------------------------------------------------------------------------------------------------
+
+
+async def test_the_snapshot_counts_and_leaves_itself_out() -> None:
+    found: dict[str, Watch] = {}
+    async with serving(blocking(found)) as (watch, server):
+        for _ in range(3):
+            await get(server, "/hello")
+        await get(server, "/_loop/snapshot.json")
+        await get(server, "/nothing/here")
+        snapshot = watch.snapshot()
+        assert [each["name"] for each in snapshot["lanes"]] == ["GET /hello"] * 3 + ["GET (no route)"]
+        assert snapshot["requests"]["handled"] == 5
+        assert snapshot["loop"]["busy"] is None, "only our own loop knows"
+        assert set(snapshot) == set(Snapshot.__annotations__)
+        assert watch.gauge()["requests_total"] == 5
+        assert watch.held_by(None) is None
+    assert Watch(ok).route_of("GET", "/a%zz") == "/a%zz"
+    assert Watch(ok, App().router.find).route_of("GET", "/%ff") == "(no route)"
+
+
+async def ok(request: Request) -> Response:
+    return Response("ok")
+
+
+def test_on_our_own_loop_the_busy_share_is_known() -> None:
+    async def main() -> None:
+        async with serving(App()) as (watch, server):
+            await get(server, "/")
+            snapshot = watch.snapshot()
+            assert snapshot["loop"]["busy"] is not None
+            assert 0 <= snapshot["loop"]["busy"] <= 1
+            assert watch.watchdog._ping is None
+            now = watch.recorder.clock()
+            watch._beat(now + 2)
+            assert watch._idle[-1][0] == now + 2
+            assert watch.recorder.left == 25
+
+    loop = WatchedLoop()
+    try:
+        loop.run_until_complete(main())
+    finally:
+        loop.close()
+
+
+# -- as a program ------------------------------------------------------------------------------------------------------
+
+PROGRAM = """
+import time
+from minihttp import App
+
+app = App()
+
+
+@app.get("/block/{n:int}")
+async def block(request, n: int):
+    time.sleep(0.2)
+    return "done"
+"""
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+async def test_the_command_line_watches(tmp_path: Path, loop: str) -> None:
+    (tmp_path / "program.py").write_text(PROGRAM)
+    command = ["-m", "minihttp", "program:app", "--port", "0", "--loop", loop, "--watch"]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *command, cwd=tmp_path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        assert process.stdout is not None
+        line = await asyncio.wait_for(process.stdout.readline(), PATIENCE)
+        port = int(line.split(b"http://127.0.0.1:")[1].split()[0])
+
+        async def ask(path: str) -> bytes:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(f"GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".encode())
+            answer = await reader.read()
+            writer.close()
+            return answer.partition(b"\r\n\r\n")[2]
+
+        assert await ask("/block/7") == b"done"
+        snapshot: Snapshot = json.loads(await ask("/_loop/snapshot.json"))
+        assert snapshot["process"]["pid"] == process.pid
+        assert snapshot["process"]["loop"] == loop
+        assert (snapshot["loop"]["busy"] is None) is (loop == "uvloop")
+        assert [each["name"] for each in snapshot["lanes"]] == ["GET /block/{n:int}"]
+        assert b"<!doctype html>" in await ask("/_loop")
+    finally:
+        process.terminate()
+        _, errors = await asyncio.wait_for(process.communicate(), PATIENCE)
+    assert process.returncode == 0
+    assert b"Traceback" not in errors
