@@ -80,6 +80,9 @@ class Judge:
         elif hold.record is None and self._is_crowd(seen, start, end):
             title = f"One turn of the loop took {took}, in many small steps"
             finding = Finding("L4", "warning", title, "", "too much work for one process: add workers", about="turn")
+        elif found.place is None and (hold.record is None or worked < MOSTLY * length):
+            title = f"The loop did not turn for {took}, and nobody was seen holding it"
+            finding = Finding("L15", "hint", title, f"{who} ran; the machine may have stood still", about="unseen")
         else:
             self.blocks.append(made)
             finding = self._guilty(made, found, took, who)

@@ -46,6 +46,7 @@ class TimedSelector(selectors.DefaultSelector):
     def __init__(self, turns: Turns) -> None:
         super().__init__()
         self._turns = turns
+        self._select = super().select
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         turns = self._turns
@@ -53,7 +54,7 @@ class TimedSelector(selectors.DefaultSelector):
         since, turns.busy_since = turns.busy_since, 0.0
         if since and asked - since > NOTICED:
             turns.late(since, asked)
-        events = super().select(timeout)
+        events = self._select(timeout)
         turns.before, turns.now = turns.now, perf_counter()
         turns.busy_since = turns.now
         turns.idle += turns.now - asked

@@ -82,15 +82,23 @@ class Recorder:
     # -- the server's requests -------------------------------------------------------------------------------------
 
     def wrap(self, run: Run) -> Run:
-        """What the server runs instead of `run`. The first step is written out here: most requests have no second."""
+        """What the server runs instead of `run`, as long as the budget lasts."""
+        recorded = self._recorded(run)
+
+        def chosen(connection: Any, request: Request) -> Coroutine[Any, Any, None]:
+            if self.left > 0 or current.record is not None:  # within a recorded step: what it says is not the other's
+                self.left -= 1
+                return recorded(connection, request)
+            self.skipped += 1
+            return run(connection, request)
+
+        return chosen
+
+    def _recorded(self, run: Run) -> Run:
+        """The first step is written out here: most requests have no second."""
         clock, finished, arrivals = self.clock, self.finished, self.arrivals
 
         async def recorded(connection: Any, request: Request) -> None:
-            if self.left <= 0:
-                self.skipped += 1
-                await run(connection, request)
-                return
-            self.left -= 1
             outer = current.record
             begun = clock()
             if outer is not None:

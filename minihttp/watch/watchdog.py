@@ -9,6 +9,7 @@ call that holds the GIL keeps this thread asleep too, then faulthandler, which n
 from __future__ import annotations
 
 import faulthandler
+import os
 import sys
 import tempfile
 import threading
@@ -16,7 +17,6 @@ from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable
 from math import inf
-from pathlib import Path
 from typing import NamedTuple
 
 from .blame import Blame, blame, parse_dump
@@ -60,7 +60,7 @@ class Watchdog(threading.Thread):
         self._beat = limit / 2
         self._judge = judge
         self._thread = threading.get_ident()
-        self._schedule = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
+        self._schedule = open_schedule()
         self._over = threading.Event()
         self._dump = tempfile.TemporaryFile() if gil else None  # noqa: SIM115 - open as long as the thread runs
         self._armed = 0.0
@@ -75,6 +75,8 @@ class Watchdog(threading.Thread):
         if self._dump is not None:
             faulthandler.cancel_dump_traceback_later()
             self._dump.close()
+        if self._schedule is not None:
+            os.close(self._schedule)
 
     def stop(self) -> None:
         """End the thread, and wait until it has ended."""
@@ -90,10 +92,10 @@ class Watchdog(threading.Thread):
         """One look, after a sleep that began at `asleep`. Gives the seconds until the next."""
         now = self._clock()
         self._note_delay(now)
-        if now - asleep > self._beat + self._limit:
+        if now - asleep > self._limit:
             self._read_dump()
         since = self.standing_since()
-        if since and now - since > self._limit:
+        if since and now - since > self._beat:  # not yet a block; but one that ends just behind the limit was seen
             self.sample(now)
             return SAMPLING
         if self._ping is not None:
@@ -118,17 +120,15 @@ class Watchdog(threading.Thread):
         return delays[after][1] - delays[before][1], delays[after][2] - delays[before][2]
 
     def _note_delay(self, now: float) -> None:
-        try:
-            had, waited, _ = self._schedule.read_text().split()
-        except OSError:  # not Linux
-            return
-        self.delays.append((now, int(waited) / 1e9, int(had) / 1e9))
+        if self._schedule is not None:
+            had, waited, _ = os.pread(self._schedule, 100, 0).split()
+            self.delays.append((now, int(waited) / 1e9, int(had) / 1e9))
 
     def _arm(self) -> float:
         """Have faulthandler write all stacks if this thread does not come back in time."""
         self._armed = now = self._clock()
         if self._dump is not None:
-            faulthandler.dump_traceback_later(self._beat + self._limit, file=self._dump)
+            faulthandler.dump_traceback_later(self._limit, file=self._dump)
         return now
 
     def _read_dump(self) -> None:
@@ -140,4 +140,12 @@ class Watchdog(threading.Thread):
         self._dump.seek(0)
         self._dump.truncate()
         if text:
-            self.samples.append(Sample(self._armed + self._beat + self._limit, parse_dump(text, self._thread)))
+            self.samples.append(Sample(self._armed + self._limit, parse_dump(text, self._thread)))
+
+
+def open_schedule() -> int | None:
+    """Where Linux tells how long this thread had a CPU, and how long it waited for one; None elsewhere."""
+    try:
+        return os.open(f"/proc/self/task/{threading.get_native_id()}/schedstat", os.O_RDONLY)
+    except OSError:
+        return None

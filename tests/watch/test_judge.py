@@ -103,6 +103,15 @@ def test_a_block_that_nobody_saw_has_no_line(case: Case) -> None:
     assert card["title"] == "The loop was blocked for 200 ms"
 
 
+def test_a_pause_in_which_nobody_was_seen_or_worked_accuses_nobody(case: Case) -> None:
+    assert case.block()["lint"] == "L15"
+    case.judge.machine = lambda start, end: (0.0, 0.01)
+    card = case.block(record=case.record())
+    assert (card["lint"], card["level"], card["count"]) == ("L15", "hint", 2)
+    assert not case.judge.blocks
+    assert case.block(SLEEP, record=case.record())["lint"] == "L1"
+
+
 def test_a_call_that_holds_the_gil_is_said_to(case: Case) -> None:
     held = SLEEP._replace(held_gil=True, expression="sum(numbers)")
     case.judge.machine = lambda start, end: (0.0, end - start)

@@ -432,6 +432,24 @@ async def test_beyond_the_budget_requests_are_served_and_not_recorded() -> None:
     assert (len(recording.recorder.finished), recording.recorder.skipped) == (1, 1)
 
 
+async def test_what_begins_within_a_recorded_step_is_recorded_also_beyond_the_budget() -> None:
+    recording = Recording()
+
+    async def inner() -> None:
+        waits.waiting_for("query", "SELECT 1")
+
+    async def outer() -> None:
+        await asyncio.sleep(0)
+        recording.recorder.left = 0
+        with pytest.raises(StopIteration):
+            recording.serve(inner, "/inner").send(None)
+        await asyncio.sleep(0)
+
+    await recording.run(outer, "/outer")
+    assert [each.path for each in recording.recorder.finished] == ["/inner", "/outer"]
+    assert recording.last.said is None, "it did not say that"
+
+
 # -- holding the loop up -----------------------------------------------------------------------------------------------
 
 

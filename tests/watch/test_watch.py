@@ -275,7 +275,7 @@ async def test_the_block_of_this_moment_can_be_read_from_another_thread() -> Non
     async def read(request: Request) -> str:
         # As `minihttp top` does: from another thread, while this holds the loop.
         watch, end = found["watch"], time.perf_counter() + PATIENCE
-        while not watch.watchdog.samples and time.perf_counter() < end:
+        while not watch.snapshot()["blocks"] and time.perf_counter() < end:
             time.sleep(0.01)
         seen.append(watch.snapshot())
         return "read"
