@@ -20,7 +20,7 @@ LOW_FLOORS = minihttp/errors.py,minihttp/headers.py,minihttp/options.py,minihttp
 	minihttp/codec.py,minihttp/forms.py,minihttp/request.py,minihttp/response.py,minihttp/patterns.py,minihttp/routing.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-mysql test test-all test-cluster fuzz simulate storm torture soak check format lint types wrk bench bench-guard bench-db clean setup-run setup-dev
+.PHONY: help run run-mysql test test-all test-cluster fuzz simulate storm torture soak check format lint types wrk bench bench-guard bench-db bench-watch clean setup-run setup-dev
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 18
@@ -94,6 +94,9 @@ bench-db: setup-dev  ## Compare the CPU per query with other libraries, some min
 
 bench-guard: setup-dev  ## Before a release: has a request become dearer, beside a server that answers canned bytes?
 	@$(BIN)/python -m benchmarks.guard
+
+bench-watch: setup-run  ## Measure what watching the loop costs per request, about a minute: make bench-watch ARGS=--all
+	@$(BIN)/python -m benchmarks.watch $(ARGS)
 
 clean:  ## Remove all that was made, the virtual environments too
 	rm -rf .venv .venv-* .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage build dist *.egg-info
