@@ -96,18 +96,19 @@ class Watchdog(threading.Thread):
             self._read_dump()
         since = self.standing_since()
         if since and now - since > self._beat:  # not yet a block; but one that ends just behind the limit was seen
-            self.sample(now)
+            self.sample(now, since)
             return SAMPLING
         if self._ping is not None:
             self._ping.send()
         self._judge(now)
         return self._beat
 
-    def sample(self, now: float) -> None:
-        """Look where the loop's thread is."""
+    def sample(self, now: float, since: float) -> None:
+        """Look where the loop is that has stood since `since`; if it went on meanwhile, that proves nothing."""
         frame = sys._current_frames().get(self._thread)
-        if frame is not None:
-            self.samples.append(Sample(now, blame(frame)))
+        found = blame(frame) if frame is not None else Blame(None)
+        if self.standing_since() == since:
+            self.samples.append(Sample(now, found))
 
     # -- the machine and the GIL -----------------------------------------------------------------------------------
 

@@ -189,16 +189,22 @@ async def test_the_line_of_a_call_that_holds_the_gil_is_named_too() -> None:
 
 async def test_a_loop_that_turns_is_not_looked_at() -> None:
     ping = Ping(asyncio.get_running_loop(), lambda start, end: None)
-    beats = threading.Semaphore(0)
-    dog = Watchdog(Turns(), ping, time.perf_counter, 0.5, lambda now: beats.release(), gil=False)
-    dog._beat = 0.001
-    dog.start()
-    try:
-        for _ in range(20):
-            await asyncio.to_thread(beats.acquire)
-    finally:
-        dog.stop()
+    judged: list[float] = []
+    dog = Watchdog(Turns(), ping, time.perf_counter, PATIENCE, judged.append, gil=False)
+    for _ in range(20):
+        await asyncio.to_thread(dog.check, time.perf_counter())
+    assert len(judged) == 20
     assert not dog.samples
+
+
+def test_a_look_at_a_loop_that_went_on_meanwhile_proves_nothing() -> None:
+    turns = Turns()
+    dog = Watchdog(turns, None, time.perf_counter, 0.05, lambda now: None, gil=False)
+    turns.busy_since = 1.0
+    dog.sample(2.0, since=1.0)
+    assert len(dog.samples) == 1
+    dog.sample(2.0, since=0.5)
+    assert len(dog.samples) == 1
 
 
 # -- the parts --------------------------------------------------------------------------------------------------------
