@@ -226,7 +226,8 @@ def read_file(path: Path, style: Style) -> Migration:
     if not match:
         raise MigrationError(f"{path} does not begin with its number: name it as in 0001_add_email.sql")
     try:
-        statements = split_statements(path.read_text(encoding="utf-8"), style)
+        # Editors on Windows put a mark in front of the text, which MySQL would take for a part of the first word.
+        statements = split_statements(path.read_text(encoding="utf-8-sig"), style)
         for number, text in enumerate(statements, 1):
             word = Compiled(text, style).keyword
             if word in TRANSACTION_WORDS:

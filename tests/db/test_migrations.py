@@ -225,7 +225,8 @@ async def test_what_was_applied_cannot_be_changed(db, folder, change, problem):
 
 async def test_what_means_the_same_may_be_changed(db, folder):
     await migrate(db, folder)
-    (folder / "0002_widen.sql").write_bytes(FILES["0002_widen.sql"].replace("\n", "\r\n").encode() + b"-- done\r\n")
+    on_windows = FILES["0002_widen.sql"].replace("\n", "\r\n").encode("utf-8-sig")
+    (folder / "0002_widen.sql").write_bytes(on_windows + b"-- done\r\n")
     assert await migrate(db, folder) == []
 
 
