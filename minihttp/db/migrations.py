@@ -310,14 +310,15 @@ def what_now(file: Migration, style: Style) -> str:
     where = f"{file.name}, statement {number} of {total},"
     if style == "sqlite":
         return f"{where} failed: {file.error}; nothing of the file was applied: correct it and run `migrate up` again"
-    by_hand = f"if you did or found it done by hand, `migrate up --resume {number + 1}` goes on behind it"
+    done = f"if it is done already, or you do it by hand, `migrate up --resume {number + 1}` goes on behind it"
     if file.state is MigrationState.FAILED:
+        correct = "the statements before it are applied and recorded: correct the file from there on"
         return (
-            f"{where} failed: {file.error}; the statements before it are applied and recorded: correct the file from "
-            f"there on and run `migrate up` again, which begins with statement {number}; {by_hand}"
+            f"{where} failed: {file.error}; {correct if file.applied else 'correct the file'} and run `migrate up` "
+            f"again, which begins with statement {number}; {done}"
         )
-    why = f": {file.error}" if file.error else " (its process or connection ended)"
     return (
-        f"{where} was begun, and nobody knows whether it was done{why}; look at the database: if nothing is there, "
-        f"`migrate up --resume {number}` runs it again; {by_hand}"
+        f"{where} was begun, and nobody knows whether it was done (its process or connection ended); see that the "
+        f"server is not at it still (SHOW PROCESSLIST), then look at what it changes: if nothing was done, "
+        f"`migrate up --resume {number}` runs it again; {done}"
     )

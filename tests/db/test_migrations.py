@@ -283,6 +283,12 @@ async def test_on_mysql_a_file_that_fails_is_recorded_and_goes_on_there(mysql, f
     assert {each.error for each in await migration_status(mysql, folder)} == {None}
 
 
+async def test_where_the_first_statement_fails_there_are_none_before_it(mysql, folder):
+    write(folder, {"0004_wrong.sql": "UPDATE nowhere SET n = 1; UPDATE t SET n = 1"})
+    said = "(MySQL error 1146); correct the file and run `migrate up` again, which begins with statement 1; if it is"
+    assert said in await refusal(mysql, folder)
+
+
 async def test_an_error_of_several_lines_is_told_and_kept_in_one(mysql, folder):
     write(folder, {"0004_wrong.sql": "UPDATE t\nSET n = = 1\nWHERE id = 1"})
     assert "near '= 1 WHERE id = 1'" in await refusal(mysql, folder)
@@ -405,12 +411,14 @@ async def test_on_mysql_a_killed_process_stops_all_until_somebody_has_looked(
     await mysql.script("CREATE TABLE gate (id INTEGER PRIMARY KEY, n INTEGER NOT NULL); INSERT INTO gate VALUES (1, 1)")
     write(folder, {"0001_make.sql": "UPDATE gate SET n = n + 1;" + FILES["0001_make.sql"]})
     killed = process()
+    waiting = "SELECT COUNT(*) FROM information_schema.processlist WHERE db = DATABASE() AND info LIKE 'UPDATE gate%'"
     async with asyncio.timeout(PATIENCE), Database(mysql_url) as watcher:
         async with mysql.transaction() as tx:
             await tx.one("SELECT n FROM gate WHERE id = 1 FOR UPDATE")
             killed.order(mysql_url, folder)
-            while (await states(watcher, folder))["0001_make.sql"] != ("running", 0):
+            while not await watcher.scalar(waiting):  # recorded as running it is before it is sent
                 pass
+            assert (await states(watcher, folder))["0001_make.sql"] == ("running", 0)
             killed.kill()
         while await mysql.scalar("SELECT n FROM gate WHERE id = 1") == 1:  # the server goes on without the client
             pass
@@ -420,7 +428,8 @@ async def test_on_mysql_a_killed_process_stops_all_until_somebody_has_looked(
     assert said == await refusal(mysql, folder)
     assert re.match(
         r"0001_make\.sql, statement 1 of 3, was begun, and nobody knows whether it was done \(its process .* ended\); "
-        r"look at the database: if nothing is there, `migrate up --resume 1` runs it again; .*`migrate up --resume 2`",
+        r"see that the server is not at it still \(SHOW PROCESSLIST\), .*: if nothing was done, `migrate up --resume "
+        r"1` runs it again; if it is done already, or you do it by hand, `migrate up --resume 2` goes on behind it",
         said,
     )
     with pytest.raises(MigrationError, match="nobody knows"):
@@ -444,7 +453,9 @@ async def test_on_mysql_a_statement_that_is_run_again_has_no_error_yet(mysql, my
 async def test_on_mysql_a_connection_that_is_lost_leaves_it_open_too(mysql, folder):
     write(folder, {"0001_make.sql": "KILL CONNECTION_ID();" + FILES["0001_make.sql"]})
     said = await refusal(mysql, folder)
-    assert "0001_make.sql, statement 1 of 3, was begun, and nobody knows whether it was done: the connection" in said
+    assert "0001_make.sql, statement 1 of 3, was begun, and nobody knows whether it was done (its process or" in said
+    assert "running at" in (told := str((await migration_status(mysql, folder))[0]))
+    assert "the connection to the MySQL server was lost" in told
     assert await refusal(mysql, folder) == said
     assert await migrate(mysql, folder, resume=2) == list(FILES)
 
