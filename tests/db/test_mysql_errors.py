@@ -74,6 +74,18 @@ def test_a_lost_connection(keyword, in_transaction, code, kind):
     assert is_lost(code)
 
 
+@pytest.mark.parametrize("code", [1047, 1290, 1836, 2003, 2006, 2013])
+def test_a_server_that_cannot_write_or_answer_is_left(code):
+    """Each ends the connection, by which the pool moves on to the next host; and nothing was changed."""
+    assert is_lost(code)
+    assert type(told(code, "not this one", "SELECT", False)) is errors.Unavailable
+
+
+@pytest.mark.parametrize("code", [1047, 1290, 1836])
+def test_a_server_that_refuses_has_changed_nothing(code):
+    assert type(told(code, "not this one", "UPDATE", False)) is errors.Unavailable
+
+
 def test_an_answer_of_the_server_loses_nothing():
     assert not any(map(is_lost, (1062, 1064, 1205, 1213, 3024)))
 
