@@ -21,6 +21,7 @@ from urllib.parse import quote, urlsplit
 import pytest
 
 from examples.users_app import app, lifespan
+from minihttp.db import Database
 from minihttp.testing import Client, Reply
 from tests.support.mariadb import PrivateMariaDB
 
@@ -272,6 +273,26 @@ async def test_the_same_key_at_the_same_time(client: Client) -> None:
     replies = await asyncio.gather(*(client.post("/api/users", json=ANN, headers=headers) for _ in range(4)))
     assert {(reply.status, reply.text) for reply in replies} == {(201, replies[0].text)}
     assert len(await everybody(client)) == SAMPLES + 1
+
+
+async def test_a_key_that_meets_a_deadlock_is_tried_again(mysql_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", mysql_url)
+    headers = {"idempotency-key": "7"}
+    waiting = (
+        "SELECT COUNT(*) FROM information_schema.processlist WHERE db = DATABASE() AND info LIKE 'INSERT INTO user_p%'"
+    )
+    async with Client(app) as client, Database(mysql_url) as db, asyncio.timeout(30):
+        async with db.transaction() as tx:
+            for key in "1234567":  # who has changed more rows is the one whom the server lets live
+                await tx.execute("INSERT INTO user_posted (`key`, answer) VALUES (:key, '')", key=key)
+            post = asyncio.create_task(client.post("/api/users", json=ANN, headers=headers))
+            while not await tx.scalar(waiting):
+                pass
+            await tx.all("SELECT id FROM `user` FOR UPDATE")  # now each waits for the other
+            await tx.execute("DELETE FROM user_posted")
+        reply = await post
+        assert (reply.status, reply.json()["name"]) == (201, "Ann")
+        assert len(await everybody(client)) == SAMPLES + 1
 
 
 class CutAtCommit:

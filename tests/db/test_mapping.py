@@ -233,7 +233,7 @@ def test_which_objects_bring_their_id() -> None:
     assert [mapper.has_key(Frozen(id=number, name="a")) for number in (0, 1, -1)] == [False, True, True]
     Named.__annotations__["id"] = str
     named = Mapper(Named)
-    assert [named.has_key(Named(each)) for each in (None, "", "a")] == [False, True, True]
+    assert [named.has_key(Named(each)) for each in (None, "", "a", Decimal(0))] == [False, True, True, True]
 
 
 def test_unknown_fields_are_named_with_a_suggestion() -> None:
