@@ -328,6 +328,14 @@ async def test_a_lock_that_was_taken_meanwhile_stops_the_work(database_url, db, 
     assert await db.all("SELECT * FROM t") == [{"id": 1, "n": 0}]
 
 
+async def test_who_has_lost_the_lock_plans_nothing_by_what_is_recorded(mysql, folder):
+    async with Lock(mysql, "another"):  # which makes the table
+        await mysql.script(
+            "CREATE TRIGGER t BEFORE INSERT ON minihttp_lock FOR EACH ROW SET NEW.owner = 'somebody else'"
+        )
+    assert "another process has taken the lock meanwhile" in await refusal(mysql, folder, resume=1)
+
+
 def at_once(url: str, statement: str) -> list[tuple[Any, ...]]:
     """Run one statement without a loop, on a connection of its own."""
     if url.startswith("mysql"):
