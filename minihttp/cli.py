@@ -144,12 +144,13 @@ async def run_migrations(said: Namespace, chosen: Migrations) -> None:
         raise ConfigError(f"of which database? --database URL says it, or the variable {ENVIRONMENT_PREFIX}DATABASE")
     async with databases.Database(chosen.database) as db:
         if said.action == "status":
-            for each in await databases.migration_status(db, chosen.migrations):
-                print(each)
+            files = await databases.migration_status(db, chosen.migrations)
+            print(*files or [f"no .sql files in {chosen.migrations}"], sep="\n")
         elif said.dry_run:
-            for file, first in databases.migration_plan(
-                await databases.migration_status(db, chosen.migrations), said.resume
-            ):
+            plan = databases.migration_plan(await databases.migration_status(db, chosen.migrations), said.resume)
+            if not plan:
+                print("-- nothing to apply")
+            for file, first in plan:
                 for number, text in enumerate(file.statements[first:], first + 1):
                     print(f"-- {file.name}, statement {number} of {len(file.statements)}\n{text};")
         else:

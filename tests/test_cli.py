@@ -296,10 +296,17 @@ def test_migrate_shows_and_applies_and_applies_once(folder: Path, database_url: 
     assert capsys.readouterr().out == "0001_make.sql applied\n0002_more.sql applied\n"
     cli.main(["migrate", "up", *where])
     cli.main(["migrate", "up", "--dry-run", *where])
-    assert capsys.readouterr() == ("nothing to apply\n", "")
+    assert capsys.readouterr() == ("nothing to apply\n-- nothing to apply\n", "")
     cli.main(["migrate", "status", *where])
     shown = capsys.readouterr().out.splitlines()
     assert [line.split(" at ")[0] for line in shown] == ["0001_make.sql applied", "0002_more.sql applied"]
+
+
+def test_migrate_says_that_a_folder_is_empty(here: Path, database_url: str, capsys: Output) -> None:
+    (here / "empty").mkdir()
+    for action in ("status", "up"):
+        cli.main(["migrate", action, "--migrations", "empty", "--database", database_url])
+    assert capsys.readouterr().out == "no .sql files in empty\nnothing to apply\n"
 
 
 def test_migrate_is_told_by_variables_too(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
