@@ -234,6 +234,8 @@ def _condition(field: Field, operator: str, value: Any) -> tuple[Condition, Any]
         raise QueryError(f"field {name!r} can only be tested for None here: {name}=None or {name}__ne=None")
     if operator == "LIKE" and field.type.accepts != (str,):
         raise QueryError(f"field {name!r} is {field.type.label}: LIKE compares text")
+    if isinstance(value, Set):
+        raise QueryError(f"field {name!r} is compared with a list or tuple, not with a {type(value).__name__}")
     if not isinstance(value, list | tuple):
         return Condition(name, operator, "value"), field.encode(value)
     if operator not in {"=", "<>"}:

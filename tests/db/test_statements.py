@@ -78,6 +78,7 @@ def test_what_sqlite_needs_apart() -> None:
         ({"extra": {}}, "can only be tested for None"),
         ({"id__like": 1}, "LIKE compares text"),
         ({"id__gt": [1]}, "is compared with a list"),
+        ({"id": {1, 2}}, "field .id. is compared with a list or tuple, not with a set"),
     ],
 )
 def test_filters_that_are_refused(filters: dict[str, Any], message: str) -> None:
@@ -86,7 +87,7 @@ def test_filters_that_are_refused(filters: dict[str, Any], message: str) -> None
 
 
 def test_a_filter_takes_only_values_of_its_field() -> None:
-    for filters in ({"name": 0}, {"id": "1"}, {"id": [1, "2"]}, {"name": {"a"}}, {"name__like": 5}):
+    for filters in ({"name": 0}, {"id": "1"}, {"id": [1, "2"]}, {"name__like": 5}):
         with pytest.raises(DataError, match=r"takes (str|int), not"):
             where(**filters)
 
