@@ -36,6 +36,7 @@ def test_who_fails_again_rests_longer_up_to_a_limit():
     for number, rest in enumerate(rests[:5]):
         assert FIRST_REST * 2**number / 2 <= rest <= FIRST_REST * 2**number
     assert all(LONGEST_REST / 2 <= rest <= LONGEST_REST for rest in rests[5:])
+    assert len(set(rests[5:])) > 1  # not all processes come back in the same moment
     hosts.works(A)
     hosts.failed(A, now)
     assert hosts._resting[A].until - now <= FIRST_REST

@@ -116,6 +116,14 @@ async def test_a_database_that_is_lost_at_the_end_is_no_error(db):
         await db.execute("DROP TABLE minihttp_lock")
 
 
+async def test_no_task_of_it_is_left_behind(db):
+    before = asyncio.all_tasks()
+    async with Lock(db, "work") as lock:
+        assert asyncio.all_tasks() - before
+        await db.close()  # so that giving it back fails at once
+    assert lock._keeper.done()
+
+
 async def test_a_file_that_others_write_to_all_the_time(tmp_path):
     url = f"sqlite:///{tmp_path}/x.db?busy_timeout=0.01"
     async with Database(url) as db, Database(url) as other:
