@@ -64,6 +64,7 @@ class Database(Queries):
             raise UsageError("this database is open already")
         pool = Pool(connector(self.url), self.url.options)
         self._pool = pool
+        self.deadline.stop()  # work that outlived an earlier `close` may have set its timer again, on another loop
         try:
             await pool.open()
         except BaseException:

@@ -31,6 +31,28 @@ async def test_closing_stops_the_timer_of_the_deadlines(tmp_path):
     assert db.deadline.alarm.at == inf
 
 
+def test_deadlines_ring_on_the_next_loop_too(tmp_path):
+    db = Database(f"sqlite:///{tmp_path}/x.db?query_timeout=0.05&close_grace=0")
+
+    async def work_that_outlives_its_database():
+        await db.open()
+        tx = await db.transaction().__aenter__()
+        await db.close()
+        with pytest.raises(Unavailable):
+            await tx.scalar("SELECT 1")
+        assert db.deadline.alarm.at < inf
+
+    async def again():
+        async with db, asyncio.timeout(10):
+            with pytest.raises(Timeout, match="query_timeout"):
+                await db.scalar(
+                    "WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT COUNT(*) FROM r"
+                )
+
+    asyncio.run(work_that_outlives_its_database())
+    asyncio.run(again())
+
+
 @pytest.mark.parametrize(("engine", "loaded"), [("sqlite", ["aiosqlite"]), ("mysql", ["asyncmy"])])
 def test_only_the_driver_that_is_needed_is_loaded(engine, loaded):
     code = f"""if True:
