@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from asyncmy import errors as driver_errors
 from asyncmy.connection import Connection
@@ -214,6 +214,7 @@ class MySQLSession(Session):
         return True
 
     async def close(self) -> None:
+        self._stream = self._driver._result = None  # they hold what holds them
         if self._runs_on:
             self._runs_on = False
             await self._connector.stop_query(self)
@@ -253,7 +254,8 @@ class MySQLSession(Session):
             result = self._driver._result
             return answer(columns_of(result.description), result.rows, result.affected_rows, result.insert_id)
         except BaseException as error:
-            self.rethrow(error, doing)
+            self.explain(error, doing)
+            raise
 
     async def _prepare(self, statement: Statement) -> None:
         """Prepare the statement on this connection, or remember that it goes as text."""
@@ -287,10 +289,14 @@ class MySQLSession(Session):
         # The driver escapes bytes with backslashes even where the session's mode gives them no meaning.
         return f"x'{value.hex()}'" if isinstance(value, bytes) else str(self._driver.literal(value))
 
-    def rethrow(self, error: BaseException, keyword: str) -> NoReturn:
-        """Raise what a fault of the driver means; the connection is closed unless the server itself answered."""
+    def explain(self, error: BaseException, keyword: str) -> None:
+        """Raise what a fault of the driver means; the connection is closed unless the server itself answered.
+
+        Returns where the error itself is to go on: raised from here, its traceback and it would hold each other, and
+        the statement's values with them.
+        """
         if isinstance(error, DatabaseError):
-            raise error
+            return
         if isinstance(error, driver_errors.Error):
             code, text = code_and_text(error)
             if mysql_errors.is_lost(code):
@@ -303,7 +309,6 @@ class MySQLSession(Session):
             raise QueryError(f"the driver cannot send or read this: {type(error).__name__}") from error
         # A cancellation: the server goes on with what it was told to do.
         self._runs_on = keyword != "COMMIT"
-        raise error
 
     # ---- streams
 
@@ -313,7 +318,8 @@ class MySQLSession(Session):
             await cursor.execute(await self._streamable(statement))
             return MySQLStream(self, cursor, statement.keyword)
         except BaseException as error:
-            self.rethrow(error, statement.keyword)
+            self.explain(error, statement.keyword)
+            raise
 
     def read_piecemeal(self) -> Piecemeal:
         """For a stream: read no more of it than somebody waits for."""
@@ -346,7 +352,8 @@ class MySQLStream(Stream):
         try:
             rows = await self._cursor.fetchmany(ROWS_AT_ONCE) if self.columns else ()
         except BaseException as error:
-            self._session.rethrow(error, self._keyword)
+            self._session.explain(error, self._keyword)
+            raise
         if not rows:
             self._flow.over()
         return rows

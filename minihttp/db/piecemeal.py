@@ -44,12 +44,16 @@ class Piecemeal(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection has ended."""
         self._driver.connection_lost(exc)
+        self._let_go()
 
     def over(self) -> None:
         """Step aside: the stream is at its end."""
-        del self._driver.wait_for_data
+        self._let_go()
         self._transport.set_protocol(self._driver)
         self._listen(True)
+
+    def _let_go(self) -> None:
+        self._driver.__dict__.pop("wait_for_data", None)  # else each would hold the other, and the driver's buffer
 
     async def _wait_for_data(self, need: int) -> None:
         self._listen(True)

@@ -15,7 +15,8 @@ import re
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Any, NoReturn, TypeVar
+from traceback import clear_frames
+from typing import Any, TypeVar
 
 import aiosqlite
 
@@ -205,7 +206,8 @@ class SQLiteSession(Session):
             found: Answer = answer if adds or answer.last_id is None else answer._replace(last_id=None)
             return found
         except BaseException as error:
-            self.rethrow(error)
+            self.explain(error)
+            raise
 
     async def _open_stream(self, statement: Statement) -> Stream:
         try:
@@ -218,12 +220,18 @@ class SQLiteSession(Session):
             stream.columns = tuple([column[0] for column in cursor.description or ()])
             return stream
         except BaseException as error:
-            self.rethrow(error)
+            self.explain(error)
+            raise
 
-    def rethrow(self, error: BaseException) -> NoReturn:
-        """Raise what a fault of the driver means; a statement that nobody waits for any more is interrupted."""
+    def explain(self, error: BaseException) -> None:
+        """Raise what a fault of the driver means; a statement that nobody waits for any more is interrupted.
+
+        Returns where the error itself is to go on.
+        """
+        # The driver's future holds the error, whose traceback holds the future, and the statement's values with it.
+        clear_frames(error.__traceback__)
         if isinstance(error, DatabaseError):
-            raise error
+            return
         if isinstance(error, sqlite3.Error):
             raise translate(error) from error
         if isinstance(error, ValueError) and self._closed:
@@ -232,7 +240,6 @@ class SQLiteSession(Session):
             raise QueryError(f"SQLite cannot take this: {error}") from error
         self._interrupted = True
         self._interrupt()
-        raise error
 
     async def patiently(self, work: Callable[[], Awaitable[T]]) -> T:
         """Do the work, again and again while another writes to the file, for as long as busy_timeout allows."""
@@ -269,7 +276,8 @@ class SQLiteStream(Stream):
         try:
             return list(await self._cursor.fetchmany(ROWS_AT_ONCE))
         except BaseException as error:
-            self._session.rethrow(error)
+            self._session.explain(error)
+            raise
 
     async def discard(self) -> None:
         await self._cursor.close()

@@ -107,6 +107,7 @@ class Transaction(Queries):
                 await self._commit()
         finally:
             self._stage = Stage.DONE
+            self._reason = None  # its traceback leads back here: together they would stay, and the values with them
             session, self._session = self._session, None
             if self._outer is None and session is not None:
                 del self._host.holders[self._task]

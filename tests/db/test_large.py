@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from minihttp.db import Database, DataError
+from minihttp.db import Database, DataError, QueryError, Timeout
 
 ROWS = 24_000  # of 1,000 bytes each
 FEW = 4 << 20  # bytes: what reading them may cost, a sixth of what they are
@@ -90,6 +90,58 @@ async def test_a_large_result_cancelled_half_way(db):
             assert await db.scalar("SELECT 1") == 1
     while db.stats.used:
         await asyncio.sleep(0)
+
+
+# ---- what is over is not kept until the garbage collector comes by
+
+ENDLESS = {
+    "mysql": "SELECT SLEEP(60), LENGTH(:value)",
+    "sqlite": "WITH RECURSIVE r (n) AS (SELECT LENGTH(:value) UNION ALL SELECT n + 1 FROM r) SELECT COUNT(*) FROM r",
+}
+
+
+async def wrong(db, value):
+    with pytest.raises(QueryError):
+        await db.all("SELECT :value FROM nowhere", value=value)
+
+
+async def late(db, value):
+    async with db.within(0.01):
+        with pytest.raises(Timeout):
+            await db.all(ENDLESS[db.engine], value=value)
+
+
+async def late_in_a_transaction(db, value):
+    with pytest.raises(Timeout):
+        async with db.transaction() as tx, db.within(0.01):
+            await tx.all(ENDLESS[db.engine], value=value)
+
+
+async def cancelled(db, value):
+    task = asyncio.create_task(db.all(ENDLESS[db.engine], value=value))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def left(db, value):
+    async for _ in db.iterate(NUMBERS[db.engine], most=ROWS):
+        break
+
+
+@pytest.mark.parametrize("way", [wrong, late, late_in_a_transaction, cancelled, left])
+async def test_what_ended_badly_holds_no_memory(db, way):
+    gc.disable()
+    try:
+        await way(db, "")
+        with in_little_memory():
+            for letter in "abcdefghijklmnopqrstuvwxyz":
+                await way(db, letter * (FEW // 16))
+                while db.stats.used:
+                    await asyncio.sleep(0)
+    finally:
+        gc.enable()
 
 
 async def test_rows_of_32_mib(own_mariadb):
