@@ -214,9 +214,10 @@ class MySQLSession(Session):
         return True
 
     async def close(self) -> None:
+        # A stream that was left runs on too, until the server has filled its buffer and finds nobody there to take it.
+        runs_on, self._runs_on = self._runs_on or self._stream is not None, False
         self._stream = self._driver._result = None  # they hold what holds them
-        if self._runs_on:
-            self._runs_on = False
+        if runs_on:
             await self._connector.stop_query(self)
         await self._driver.ensure_closed()
 

@@ -378,6 +378,16 @@ async def test_a_query_out_of_time_is_stopped_on_the_server(db):
     await until(lambda: none_running(db, "timed_out_one"))
 
 
+async def test_a_result_that_is_left_is_not_made_to_its_end(db):
+    """The server by itself would see that nobody reads when its buffer is full again: hundreds of these rows later."""
+    stream = db.iterate("SELECT 'left_one', IF(seq > 520, SLEEP(1), REPEAT('x', 1000)) FROM seq_1_to_1000")
+    await anext(stream)
+    asleep = "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE '%left_one%' AND state = 'User sleep'"
+    await until(lambda: db.scalar(asleep))
+    await stream.aclose()
+    await until(lambda: none_running(db, "left_one"))
+
+
 async def running_any(db, text):
     return bool(await running(db, text))
 
