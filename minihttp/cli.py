@@ -145,7 +145,7 @@ async def run_migrations(said: Namespace, chosen: Migrations) -> None:
     async with databases.Database(chosen.database) as db:
         if said.action == "status":
             files = await databases.migration_status(db, chosen.migrations)
-            print(*files or [f"no .sql files in {chosen.migrations}"], sep="\n")
+            print("\n".join(map(str, files)) or f"no .sql files in {chosen.migrations}")
         elif said.dry_run:
             plan = databases.migration_plan(await databases.migration_status(db, chosen.migrations), said.resume)
             if not plan:
