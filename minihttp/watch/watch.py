@@ -179,6 +179,8 @@ class Watch:
         self._show_warning(message, category, filename, lineno, file, line)
 
     def _unread(self, since: float) -> Mapping[Any, float]:
+        if not self._server.sockets:  # the lifespan begins before the server and ends after it
+            return {}
         return unread(self._server.service.connections, since, self.recorder.clock())
 
     # -- what others read ------------------------------------------------------------------------------------------

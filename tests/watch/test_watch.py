@@ -81,6 +81,21 @@ def lints(watch: Watch) -> set[str]:
     return {each["lint"] for each in watch.cards.latest()}
 
 
+async def test_a_block_before_the_server_listens_is_a_block_like_others() -> None:
+    """A lifespan that keeps the loop: nobody can have sent anything yet."""
+    app = App()
+    watch = Watch(app, app.router.find)
+    server = Server(watch.handle, Options(port=0), trace=watch.recorder)
+    watch.start(server)
+    watch.judge.machine = lambda start, end: (0.0, end - start)
+    try:
+        await asyncio.sleep(0)
+        time.sleep(0.2)
+        await until(lambda: watch.judge.count)
+    finally:
+        watch.stop()
+
+
 # -- each label, from a real wait --------------------------------------------------------------------------------------
 
 
