@@ -1,7 +1,8 @@
-"""The command line: `python -m minihttp module:app --port 8080`, and `python -m minihttp migrate`.
+"""The command line: `python -m minihttp module:app --port 8080`, or a command: `migrate`, `top`, `race`.
 
-Owns: finding the application, turning arguments and environment variables into options, what `migrate` prints.
-Must not know: any option of a server by name; `options` lists them.
+Owns: which commands there are, finding the application, turning arguments and environment variables into options, what
+`migrate` prints.
+Must not know: any option of a server by name; `options` lists them. How `top` and `race` work.
 Invariant: what a person typed wrong is answered in one line with status 1 or 2, never with a traceback; an error in
 their own module is shown whole.
 """
@@ -11,8 +12,8 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from argparse import SUPPRESS, ArgumentParser, Namespace
-from collections.abc import Mapping, Sequence
+from argparse import SUPPRESS, ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -38,8 +39,9 @@ class Migrations:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line. Ends the process with status 1 where it cannot do what it is asked for."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if words[:1] == ["migrate"]:
-        return migrate(words[1:])
+    if words and words[0] in COMMANDS:
+        command, _ = COMMANDS[words[0]]
+        return command(words[1:])
     said = vars(parser().parse_args(words))
     target = said.pop("application")
     sys.path.insert(0, str(Path.cwd()))  # as `python -m` itself does
@@ -57,8 +59,11 @@ def parser() -> ArgumentParser:
     made = ArgumentParser(
         "python -m minihttp",
         usage=SUPPRESS,  # thirty options, before every error
-        description="Serve an application: python -m minihttp module:app [options]. "
-        "Or change a database's tables: python -m minihttp migrate --help",
+        description="Serve an application: python -m minihttp module:app [options], or give a command.",
+        epilog="\n".join(
+            ["commands (each has its --help):", *(f"  {word:10}{does}" for word, (_, does) in COMMANDS.items())]
+        ),
+        formatter_class=RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     made.add_argument("application", metavar="module:app", help="where the App, or a bare handler, is found")
@@ -164,3 +169,35 @@ async def run_migrations(said: Namespace, chosen: Migrations) -> None:
             )
             if not done:
                 print("nothing to apply")
+
+
+def top(words: Sequence[str]) -> None:
+    """`python -m minihttp top`. Status 1 where there is no server to show."""
+    from .watch.top import top as show  # here, because a server may not be watched
+
+    run_or_say(show, words)
+
+
+def race(words: Sequence[str]) -> None:
+    """`python -m minihttp race`. Status 1 where it cannot be run to its end."""
+    from .watch.race.command import race as run
+
+    run_or_say(run, words)
+
+
+def run_or_say(command: Callable[[Sequence[str]], None], words: Sequence[str]) -> None:
+    """Run it; what it cannot do is one line."""
+    try:
+        command(words)
+    except ConfigError as error:
+        raise SystemExit(str(error)) from None
+    except KeyboardInterrupt:
+        raise SystemExit("stopped") from None
+
+
+# The commands: the word, what runs it with the words behind it, and what it is for.
+COMMANDS: Mapping[str, tuple[Callable[[Sequence[str]], None], str]] = {
+    "migrate": (migrate, "apply numbered .sql files to a database"),
+    "top": (top, "show in the terminal what the event loop of a server does that runs with --watch"),
+    "race": (race, "the same clients against three servers: one by one, a thread for each, one loop"),
+}

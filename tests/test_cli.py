@@ -103,7 +103,6 @@ def test_a_module_in_a_package_may_be_named(here: Path, chosen: Choosing) -> Non
     ("target", "problem"),
     [
         ("mine", "'mine' is not module:app"),
-        ("top", "'top' is not module:app"),
         ("mine:", "is not module:app"),
         (":app", "is not module:app"),
         (".mine:app", "is not module:app"),
@@ -262,6 +261,23 @@ def test_the_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None
         assert ENVIRONMENT_PREFIX + each.name.upper() in "".join(text.split())
 
 
+def test_the_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    text = capsys.readouterr().out
+    assert sorted(cli.COMMANDS) == ["migrate", "race", "top"]
+    for word, (_, does) in cli.COMMANDS.items():
+        assert re.search(rf"^  {word} +{re.escape(does)}$", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("word", sorted(cli.COMMANDS))
+def test_every_command_has_a_help_of_its_own(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main([word, "--help"])
+    assert ended.value.code == 0
+    assert word in capsys.readouterr().out
+
+
 # --- migrate ----------------------------------------------------------------------------------------------------------
 
 STATEMENTS = ["CREATE TABLE t (id INTEGER PRIMARY KEY)", "INSERT INTO t VALUES (1)"]
@@ -379,6 +395,27 @@ def test_migrate_waits_for_another_only_as_long_as_it_is_told(folder: Path, caps
     assert capsys.readouterr().out.endswith("0003_last.sql applied\n")
 
 
+# --- top and race -----------------------------------------------------------------------------------------------------
+
+
+def test_top_without_a_server_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["top", "--once"])
+    assert "start one with python -m minihttp module:app --watch" in str(ended.value.code)
+    assert "\n" not in str(ended.value.code)
+
+
+def test_race_runs_a_heat_and_draws_it(here: Path, capsys: Output) -> None:
+    cli.main(["race", "--heat", "1", "--picture", "race.svg"])
+    assert "minihttp, one loop" in capsys.readouterr().out
+    assert (here / "race.svg").read_text().startswith("<svg")
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["race", "--heat", "1", "--picture", "absent/race.svg"])
+    assert str(ended.value.code).startswith("the race was broken off: ")
+    assert "\n" not in str(ended.value.code)
+
+
 # --- the program ------------------------------------------------------------------------------------------------------
 
 
@@ -460,6 +497,26 @@ async def test_what_the_program_cannot_do_is_told_in_one_line(here: Path) -> Non
             assert (status, output, errors.count("\n")) == (1, "", 1)
             assert errors.startswith("cannot start: ")
             assert problem in errors
+
+
+async def test_top_shows_a_program_that_is_watched(here: Path) -> None:
+    async with program(here, "mine:app", "--port", "0", "--watch") as served:
+        await get(await served_at(served))
+        async with program(here, "top", "--once", "--pid", str(served.pid)) as shown:
+            status, output, errors = await end_of(shown)
+    assert (status, errors) == (0, "")
+    assert f"pid {served.pid}" in output
+    assert "THE ONE THREAD" in output
+
+
+async def test_a_race_can_be_interrupted(here: Path) -> None:
+    async with program(here, "race") as process:
+        assert process.stdout is not None
+        async with asyncio.timeout(PATIENCE):
+            assert await process.stdout.readline()  # of the first heat: the second lasts for seconds
+        process.send_signal(signal.SIGINT)
+        status, _, errors = await end_of(process)
+    assert (status, errors) == (1, "stopped\n")
 
 
 async def test_the_program_shows_where_the_module_failed(here: Path) -> None:
