@@ -31,11 +31,11 @@ setup-run:
 setup-dev:
 	$(SETUP) dev $(PYTHON)
 
-run: setup-run  ## Serve the example on SQLite: make run PORT=8123
-	@exec $(BIN)/python examples/users_app.py --port $(PORT)
+run: setup-run  ## Serve the example on SQLite: make run PORT=8123 ARGS=--watch
+	@exec $(BIN)/python examples/users_app.py --port $(PORT) $(ARGS)
 
 run-mysql: setup-run  ## Serve the example on a private MariaDB of its own
-	@exec $(BIN)/python -m tests.support.mariadb -- $(BIN)/python examples/users_app.py --port $(PORT) --database {url}
+	@exec $(BIN)/python -m tests.support.mariadb -- $(BIN)/python examples/users_app.py --port $(PORT) --database {url} $(ARGS)
 
 test: setup-dev  ## Run the tests, with a real MariaDB of their own: make test ARGS='-k name -x'
 	@$(BIN)/python -m tests.support.mariadb --fetch

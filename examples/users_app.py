@@ -2,7 +2,7 @@
 
     python examples/users_app.py [--host 127.0.0.1] [--port 8000] [--database URL] [--loop auto|asyncio|uvloop]
 
-Then open http://127.0.0.1:8000, or ask the API:
+Then open http://127.0.0.1:8000 (with --watch, also /_loop, where the event loop is seen at work), or ask the API:
 
     curl '127.0.0.1:8000/api/users?city=London&order=-age'
     curl -X PATCH 127.0.0.1:8000/api/users/1 -d '{"age": 35}'
@@ -250,10 +250,11 @@ def main() -> None:
     parser.add_argument("--port", default=8000, type=int)
     parser.add_argument("--database", metavar="URL", help="sqlite:///users.db or mysql://user:password@host:3306/name")
     parser.add_argument("--loop", default="auto", choices=("auto", "asyncio", "uvloop"))
+    parser.add_argument("--watch", action="store_true", help="show what the event loop does at /_loop")
     options = parser.parse_args()
     if options.database:
         os.environ["DATABASE_URL"] = options.database
-    app.run(options.host, options.port, loop=options.loop)
+    app.run(options.host, options.port, loop=options.loop, watch=options.watch)
 
 
 if __name__ == "__main__":
