@@ -13,13 +13,14 @@ import linecache
 import re
 from collections import Counter
 from collections.abc import Iterable
-from types import FrameType
+from itertools import takewhile
+from types import CodeType, FrameType
 from typing import NamedTuple
 
 from .explain import stack
 from .source import Place, is_yours
 
-__all__ = ["Blame", "blame", "fix_for", "parse_dump", "verdict"]
+__all__ = ["Blame", "blame", "fix_for", "look", "verdict"]
 
 # What is called, or the innermost file and function of the library that does it, and what to do instead.
 THREAD = "await in_thread(...)"
@@ -56,46 +57,42 @@ class Blame(NamedTuple):
     held_gil: bool = False
 
 
-def blame(frame: FrameType) -> Blame:
+class Spot(NamedTuple):
+    """Where one function of a stack was at a moment."""
+
+    code: CodeType
+    line: int
+    instruction: int
+    frame: int  # its id
+
+
+def look(frame: FrameType) -> list[Spot]:
+    """A stack as it is now, from the inside out. No file is read: that would let its thread go on meanwhile."""
+    return [Spot(each.f_code, each.f_lineno, each.f_lasti, id(each)) for each in stack(frame)]
+
+
+def blame(seen: Iterable[Spot], held_gil: bool = False) -> Blame:
     """The innermost line of the application on a stack."""
-    inside = []
-    for each in stack(frame):
-        if LOOP.search(each.f_code.co_filename):
-            break
-        inside.append(each)
+    inside = list(takewhile(lambda each: not LOOP.search(each.code.co_filename), seen))
     if not inside:
         return Blame(None)
-    leaf, root = f"{inside[0].f_code.co_filename} {inside[0].f_code.co_name}", id(inside[-1])
+    leaf, root = f"{inside[0].code.co_filename} {inside[0].code.co_name}", inside[-1].frame
     for each in inside:
-        if is_yours(each.f_code.co_filename):
-            place = Place(each.f_code.co_filename, each.f_lineno)
-            function = each.f_code.co_qualname.partition(".<locals>.<")[0].rpartition(".")[2]  # not its <genexpr>
-            return Blame(place, function, expression(each) or place.text(), leaf, root)
-    return Blame(None, leaf=leaf, root=root)
+        if is_yours(each.code.co_filename):
+            place = Place(each.code.co_filename, each.line)
+            function = each.code.co_qualname.partition(".<locals>.<")[0].rpartition(".")[2]  # not its <genexpr>
+            return Blame(place, function, expression(each) or place.text(), leaf, root, held_gil)
+    return Blame(None, leaf=leaf, root=root, held_gil=held_gil)
 
 
-def expression(frame: FrameType) -> str:
-    """The call that a frame is in, as written; empty where that is no call or is written over several lines."""
-    positions = list(frame.f_code.co_positions())
-    line, end_line, start, end = positions[min(frame.f_lasti // 2, len(positions) - 1)]
+def expression(spot: Spot) -> str:
+    """The call that a function is in, as written; empty where that is no call or is written over several lines."""
+    positions = list(spot.code.co_positions())
+    line, end_line, start, end = positions[min(spot.instruction // 2, len(positions) - 1)]
     if line is None or line != end_line or start is None or end is None:
         return ""
-    text = linecache.getline(frame.f_code.co_filename, line).encode()[start:end].decode(errors="replace")
+    text = linecache.getline(spot.code.co_filename, line).encode()[start:end].decode(errors="replace")
     return text if "(" in text else ""
-
-
-def parse_dump(text: str, thread: int) -> Blame:
-    """The same from what faulthandler wrote of all threads."""
-    theirs = re.search(rf"^(?:Current thread|Thread) 0x0*{thread:x}\b.*\n((?:  .*\n)*)", text, re.MULTILINE)
-    frames = re.findall(r'  File "(.+)", line (\d+) in (.+)', theirs[1]) if theirs else []
-    leaf = f"{frames[0][0]} {frames[0][2]}" if frames else ""
-    for file, line, function in frames:
-        if LOOP.search(file):
-            break
-        if is_yours(file):
-            place = Place(file, int(line))
-            return Blame(place, function, place.text(), leaf, held_gil=True)
-    return Blame(None, leaf=leaf, held_gil=True)
 
 
 def verdict(samples: Iterable[Blame]) -> tuple[Blame, float]:

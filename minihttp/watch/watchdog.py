@@ -1,17 +1,17 @@
 """The thread that sees what the loop cannot: a loop that does not turn, and whose line it stands at.
 
-Owns: the stack samples, faulthandler's timer, and the thread in which all judging is done.
+Owns: the stack samples, and the thread in which all judging is done.
 Must not know: how a record becomes a warning (`judge` is asked), HTTP, pages.
-Invariant: the loop's thread is never made to wait. A line is named only from a sample taken within the block; a C
-call that holds the GIL keeps this thread asleep too, then faulthandler, which needs no GIL, has written the stack.
+Invariant: the loop's thread is never made to wait, and no stack is read without the GIL: faulthandler's timer does so
+and now and then crashes a busy process. A line is named only from a sample taken within the block. A C call that holds
+the GIL keeps this thread asleep too; but it waits for the GIL by then, gets it as the call returns, and looks before it
+does anything that could let the loop go on.
 """
 
 from __future__ import annotations
 
-import faulthandler
 import os
 import sys
-import tempfile
 import threading
 from bisect import bisect_left, bisect_right
 from collections import deque
@@ -19,7 +19,7 @@ from collections.abc import Callable
 from math import inf
 from typing import NamedTuple
 
-from .blame import Blame, blame, parse_dump
+from .blame import Blame, blame, look
 from .loop import Ping, Turns
 
 __all__ = ["Sample", "Watchdog"]
@@ -38,7 +38,7 @@ class Sample(NamedTuple):
 class Watchdog(threading.Thread):
     """Watches the thread it is made in. `judge(now)` is called at every beat, on this thread.
 
-    `limit` is in seconds; without `gil` faulthandler, of which a process has only one timer, is left alone.
+    `limit` is in seconds.
     """
 
     def __init__(
@@ -48,7 +48,6 @@ class Watchdog(threading.Thread):
         clock: Callable[[], float],
         limit: float,
         judge: Callable[[float], None],
-        gil: bool = True,
     ) -> None:
         super().__init__(name="minihttp-watchdog", daemon=True)
         self.samples: deque[Sample] = deque(maxlen=KEPT)
@@ -62,19 +61,14 @@ class Watchdog(threading.Thread):
         self._thread = threading.get_ident()
         self._schedule = open_schedule()
         self._over = threading.Event()
-        self._dump = tempfile.TemporaryFile() if gil else None  # noqa: SIM115 - open as long as the thread runs
-        self._armed = 0.0
 
     def run(self) -> None:
         pause = self._beat
         while True:
-            asleep = self._arm()
+            asleep = self._clock()
             if self._over.wait(pause):
                 break
             pause = self.check(asleep)
-        if self._dump is not None:
-            faulthandler.cancel_dump_traceback_later()
-            self._dump.close()
         if self._schedule is not None:
             os.close(self._schedule)
 
@@ -90,25 +84,24 @@ class Watchdog(threading.Thread):
 
     def check(self, asleep: float) -> float:
         """One look, after a sleep that began at `asleep`. Gives the seconds until the next."""
-        now = self._clock()
+        now, since = self._clock(), self.standing_since()
+        stands = since and now - since > self._beat  # not yet a block; but one that ends just behind the limit was seen
+        if stands:
+            self.sample(now, since, held_gil=now - asleep > self._limit)
         self._note_delay(now)
-        if now - asleep > self._limit:
-            self._read_dump()
-        since = self.standing_since()
-        if since and now - since > self._beat:  # not yet a block; but one that ends just behind the limit was seen
-            self.sample(now, since)
+        if stands:
             return SAMPLING
         if self._ping is not None:
             self._ping.send()
         self._judge(now)
         return self._beat
 
-    def sample(self, now: float, since: float) -> None:
+    def sample(self, now: float, since: float, held_gil: bool = False) -> None:
         """Look where the loop is that has stood since `since`; if it went on meanwhile, that proves nothing."""
         frame = sys._current_frames().get(self._thread)
-        found = blame(frame) if frame is not None else Blame(None)
+        seen = look(frame) if frame is not None else []
         if self.standing_since() == since:
-            self.samples.append(Sample(now, found))
+            self.samples.append(Sample(now, blame(seen, held_gil)))
 
     # -- the machine and the GIL -----------------------------------------------------------------------------------
 
@@ -124,24 +117,6 @@ class Watchdog(threading.Thread):
         if self._schedule is not None:
             had, waited, _ = os.pread(self._schedule, 100, 0).split()
             self.delays.append((now, int(waited) / 1e9, int(had) / 1e9))
-
-    def _arm(self) -> float:
-        """Have faulthandler write all stacks if this thread does not come back in time."""
-        self._armed = now = self._clock()
-        if self._dump is not None:
-            faulthandler.dump_traceback_later(self._limit, file=self._dump)
-        return now
-
-    def _read_dump(self) -> None:
-        if self._dump is None:
-            return
-        faulthandler.cancel_dump_traceback_later()
-        self._dump.seek(0)
-        text = self._dump.read().decode(errors="replace")
-        self._dump.seek(0)
-        self._dump.truncate()
-        if text:
-            self.samples.append(Sample(self._armed + self._limit, parse_dump(text, self._thread)))
 
 
 def open_schedule() -> int | None:

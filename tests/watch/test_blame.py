@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 
 from minihttp.watch import blame as module
-from minihttp.watch.blame import Blame, blame, fix_for, parse_dump, verdict
+from minihttp.watch.blame import Blame, blame, fix_for, look, verdict
 from minihttp.watch.loop import Ping, Turns
 from minihttp.watch.source import Place
 from minihttp.watch.watchdog import Watchdog
@@ -190,7 +190,7 @@ async def test_the_line_of_a_call_that_holds_the_gil_is_named_too() -> None:
 async def test_a_loop_that_turns_is_not_looked_at() -> None:
     ping = Ping(asyncio.get_running_loop(), lambda start, end: None)
     judged: list[float] = []
-    dog = Watchdog(Turns(), ping, time.perf_counter, PATIENCE, judged.append, gil=False)
+    dog = Watchdog(Turns(), ping, time.perf_counter, PATIENCE, judged.append)
     for _ in range(20):
         await asyncio.to_thread(dog.check, time.perf_counter())
     assert len(judged) == 20
@@ -199,7 +199,7 @@ async def test_a_loop_that_turns_is_not_looked_at() -> None:
 
 def test_a_look_at_a_loop_that_went_on_meanwhile_proves_nothing() -> None:
     turns = Turns()
-    dog = Watchdog(turns, None, time.perf_counter, 0.05, lambda now: None, gil=False)
+    dog = Watchdog(turns, None, time.perf_counter, 0.05, lambda now: None)
     turns.busy_since = 1.0
     dog.sample(2.0, since=1.0)
     assert len(dog.samples) == 1
@@ -210,36 +210,15 @@ def test_a_look_at_a_loop_that_went_on_meanwhile_proves_nothing() -> None:
 # -- the parts --------------------------------------------------------------------------------------------------------
 
 
-def test_a_dump_of_faulthandler_is_read() -> None:
-    text = (
-        "Timeout (0:00:00.075000)!\n"
-        "Thread 0x00007f0000000001 (most recent call first):\n"
-        f'  File "{threading.__file__}", line 5 in wait\n\n'
-        "Thread 0x00007f0000000002 (most recent call first):\n"
-        f'  File "{json.__file__}", line 7 in dumps\n'
-        f'  File "{__file__}", line 40 in report\n'
-        '  File "/lib/python3.12/asyncio/events.py", line 88 in _run\n'
-        f'  File "{__file__}", line 99 in main\n'
-    )
-    found = parse_dump(text, 0x7F0000000002)
-    assert (found.place, found.function, found.held_gil) == (Place(__file__, 40), "report", True)
-    assert found.leaf == f"{json.__file__} dumps"
-    assert parse_dump(text, 0x7F0000000001).place is None
-    assert parse_dump(text, 0x7F).place is None
-    assert parse_dump("", 1).place is None
-    only = text.replace(f'  File "{__file__}", line 40 in report\n', "")
-    assert parse_dump(only, 0x7F0000000002).place is None, "the program that started the loop is not to blame"
-
-
 def test_the_program_below_the_loop_is_not_blamed() -> None:
     seen: list[Blame] = []
 
     def callback(loop: asyncio.AbstractEventLoop) -> None:
         frame = sys._getframe()
-        seen.append(blame(frame))
+        seen.append(blame(look(frame)))
         while frame is not None and "asyncio" not in frame.f_code.co_filename:
             frame = frame.f_back  # type: ignore[assignment]  # it ends in the loop
-        seen.append(blame(frame))
+        seen.append(blame(look(frame)))
         loop.stop()
 
     loop = asyncio.new_event_loop()

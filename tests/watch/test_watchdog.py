@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from minihttp.watch import watchdog as module
 from minihttp.watch.loop import Turns
 from minihttp.watch.watchdog import SAMPLING, Watchdog
 
@@ -28,7 +29,7 @@ def judged() -> list[float]:
 
 @pytest.fixture
 def dog(clock: Clock, judged: list[float]) -> Watchdog:
-    return Watchdog(Turns(), None, clock, 0.05, judged.append, gil=False)
+    return Watchdog(Turns(), None, clock, 0.05, judged.append)
 
 
 def test_a_loop_that_waits_for_events_is_left_alone(dog: Watchdog, judged: list[float]) -> None:
@@ -47,6 +48,21 @@ def test_a_loop_that_works_for_longer_than_the_limit_is_looked_at_often(
     assert dog.check(100.02) == SAMPLING
     assert len(judged) == 1, "first see, then judge"
     assert [(each.at, each.blame.function) for each in dog.samples] == [(clock.now, dog.samples[0].blame.function)]
+
+
+def test_a_thread_that_was_kept_asleep_says_that_the_gil_was_held(dog: Watchdog, clock: Clock) -> None:
+    dog._turns.busy_since = 100.0
+    clock.go(0.04)
+    dog.check(100.0)
+    clock.go(0.2)
+    dog.check(100.04)
+    assert [each.blame.held_gil for each in dog.samples] == [False, True]
+
+
+def test_no_stack_is_read_without_the_gil() -> None:
+    """faulthandler.dump_traceback_later does, and crashed servers under load on 3.11, 3.12 and 3.13."""
+    files = Path(module.__file__).parents[1].rglob("*.py")
+    assert [each for each in files if "import faulthandler" in each.read_text()] == []
 
 
 def test_how_long_the_machine_let_the_thread_wait(dog: Watchdog) -> None:
@@ -69,7 +85,7 @@ def test_it_is_noted_where_the_system_tells_it(dog: Watchdog, tmp_path: Path) ->
 
 
 def test_linux_tells_it(clock: Clock, judged: list[float]) -> None:
-    dog = Watchdog(Turns(), None, clock, 0.05, judged.append, gil=False)
+    dog = Watchdog(Turns(), None, clock, 0.05, judged.append)
     dog.check(100.0)
     assert len(dog.delays) == (1 if sys.platform == "linux" else 0)
     assert all(math.isfinite(each) for delay in dog.delays for each in delay)
