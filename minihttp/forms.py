@@ -15,14 +15,12 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import format_datetime
-from tempfile import SpooledTemporaryFile
+from datetime import datetime
 from typing import IO, Any, Final, Literal
 from urllib.parse import unquote
 
 from .errors import FieldError, HTTPError
-from .headers import TOKEN, Cookies, MultiDict, QueryParams
+from .headers import TOKEN, Cookies, MultiDict, QueryParams, format_date
 
 __all__ = ["FormData", "UploadFile", "format_cookie", "parse_cookies", "parse_query", "read_form"]
 
@@ -108,7 +106,7 @@ def format_cookie(
         raise ValueError(f"cookie {name!r} needs secure=True, because of its prefix or its samesite")
     attributes = [
         f"Max-Age={max_age}" if max_age is not None else "",
-        f"Expires={format_datetime(expires.astimezone(UTC), usegmt=True)}" if expires is not None else "",
+        f"Expires={format_date(expires.timestamp())}" if expires is not None else "",
         f"Path={path}" if path is not None else "",
         f"Domain={domain}" if domain is not None else "",
         "Secure" if secure else "",
@@ -193,12 +191,6 @@ def decode_text(data: bytes | bytearray, subject: str, charset: str | None) -> s
         raise HTTPError(400, f"{subject} is not UTF-8") from None
 
 
-class Spooled(SpooledTemporaryFile[bytes]):
-    """Bytes in memory, or in a temporary file if they are many; closed when forgotten, without a warning."""
-
-    __del__ = SpooledTemporaryFile.close
-
-
 class Multipart:
     """The parts of one multipart body as they come in, each with its head and a file for its content."""
 
@@ -236,6 +228,8 @@ class Multipart:
                 self.left["bytes in fields"] -= len(event)
             file.write(event)
         elif event is not None:
+            from .spool import Spooled  # with the first upload
+
             self.left["fields" if event.filename is None else "files"] -= 1
             self.parts.append((event, Spooled(MAX_MEMORY)))
         if min(self.left.values()) < 0:

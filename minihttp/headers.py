@@ -1,7 +1,7 @@
 """Multi-valued mappings: header fields, query parameters, form fields, cookies.
 
-Owns: the one mapping type that all of them share, typed reading of a value, and the check that a field can stand
-on the wire.
+Owns: the one mapping type that all of them share, typed reading of a value, the form of a date, and the check that a
+field can stand on the wire.
 Must not know: where the pairs came from, nor how they are written.
 Invariant: `Headers` are read-only (a kept-alive connection shares one object between its requests);
 `MutableHeaders` hold nothing that could split a response, because every way in goes through `check_field`.
@@ -12,11 +12,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from time import gmtime
 from typing import Any, Generic, TypeVar, overload
 
 from .errors import FieldError
 
-__all__ = ["Headers", "MultiDict", "MutableHeaders", "check_field", "parse_bool", "parse_float", "parse_int"]
+__all__ = [
+    "Headers", "MultiDict", "MutableHeaders", "check_field", "format_date", "parse_bool", "parse_float", "parse_int",
+]  # fmt: skip
 
 V = TypeVar("V")
 T = TypeVar("T")
@@ -28,6 +31,8 @@ FIELD_VALUE = re.compile(r"[\x20-\x7e\x80-\xff\t]*")
 INTEGER = re.compile(r"-?[0-9]{1,4000}")
 NUMBER = re.compile(r"-?(?:[0-9]{1,400}(?:\.[0-9]{0,400})?|\.[0-9]{1,400})(?:[Ee][+\-]?[0-9]{1,3})?")
 
+DAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
+MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 BOOLEANS = {"true": True, "1": True, "on": True, "yes": True, "false": False, "0": False, "off": False, "no": False}
 
 
@@ -65,6 +70,13 @@ def check_field(name: str, value: str) -> None:
         raise ValueError(f"{name!r} is not a header name: letters, digits and !#$%&'*+-.^_`|~ only")
     if not FIELD_VALUE.fullmatch(value):
         raise ValueError(f"the value of header {name!r} has a line break or another character not allowed: {value!r}")
+
+
+def format_date(seconds: float) -> str:
+    """A time since 1970 as fields say it: `format_date(0)` is "Thu, 01 Jan 1970 00:00:00 GMT" (RFC 9110 5.6.7)."""
+    # Not by strftime, which speaks the language of the locale.
+    year, month, day, hour, minute, second, weekday, *_ = gmtime(seconds)
+    return f"{DAYS[weekday]}, {day:02} {MONTHS[month - 1]} {year:04} {hour:02}:{minute:02}:{second:02} GMT"
 
 
 class MultiDict(Mapping[str, V], Generic[V]):

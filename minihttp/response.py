@@ -15,10 +15,8 @@ from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from dataclasses import is_dataclass
 from datetime import datetime
 from functools import cache
-from html import escape
-from importlib.resources import files
 from math import ceil, inf
-from pathlib import Path
+from os import PathLike, fspath
 from string import Template
 from typing import Any, Literal, TypedDict, TypeGuard, Unpack
 from urllib.parse import quote
@@ -195,22 +193,21 @@ class File(Response):
     """A file, opened and sent by the connection: `File("report.pdf", download_name="Report.pdf")`.
 
     `download_name` makes the browser save it. The caller vouches for the path: nothing a client sent belongs in it
-    unchecked. A file that is missing when it is opened is answered with 404. Raises ValueError for a name with a line
-    break in it.
+    unchecked. A file that is missing when it is opened is answered with 404. Raises ValueError for a line break.
     """
 
     __slots__ = ("path",)
 
     def __init__(
         self,
-        path: str | Path,
+        path: str | PathLike[str],
         download_name: str | None = None,
         content_type: str | None = None,
         status: int = 200,
         headers: HeaderPairs = None,
     ) -> None:
-        self.path = Path(path)
-        super().__init__(b"", status, headers, content_type or media_type(self.path.name))
+        self.path = fspath(path)
+        super().__init__(b"", status, headers, content_type or media_type(self.path.rpartition("/")[2]))
         self.at_hand = False
         if download_name is not None:
             refuse_control("a download name", download_name)
@@ -390,10 +387,14 @@ def problem(error: BaseException, status: int, title: str, detail: str | None, t
 
 
 def error_page(status: int, title: str, detail: str | None, trace: str | None) -> str:
+    from html import escape  # with its list of all entities
+
     texts = {"title": escape(title), "detail": escape(detail or "")}
     return page_template().substitute(texts, status=status, traceback=f"<pre>{escape(trace)}</pre>" if trace else "")
 
 
 @cache
 def page_template() -> Template:
+    from importlib.resources import files
+
     return Template((files(__package__) / "error.html").read_text(encoding="utf-8"))

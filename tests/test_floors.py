@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).parents[1] / "minihttp"
 FLOORS = """
 errors <- headers · options · waits
 wire/__init__ · wire/head <- wire/parser · wire/writer
-codec <- forms <- request <- response
+codec · spool <- forms <- request <- response
 patterns <- routing
 server/__init__ · server/stages · server/flow <- server/deadlines <- server/body · server/service · server/sending
     <- server/exchange · server/connection <- server/protocol

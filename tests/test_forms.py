@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minihttp import forms
+from minihttp import forms, spool
 from minihttp.errors import FieldError, HTTPError
 from minihttp.forms import (
     FormData,
@@ -396,13 +396,13 @@ class Gone(Exception):
 @pytest.mark.parametrize("error", [Gone(), None])
 async def test_uploads_are_closed_when_the_form_never_ends(error: Gone | None, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Any] = []
-    first = forms.Spooled
+    first = spool.Spooled
 
     def noted(*arguments: Any) -> Any:
         made.append(first(*arguments))
         return made[-1]
 
-    monkeypatch.setattr(forms, "Spooled", noted)
+    monkeypatch.setattr(spool, "Spooled", noted)
 
     async def broken() -> AsyncIterator[bytes]:
         yield part("a", b"1", "done") + part("b", b"2", "half")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from email.utils import formatdate
 from enum import Enum
 from typing import Any
 from uuid import UUID
@@ -19,6 +20,7 @@ from minihttp.headers import (
     MutableHeaders,
     QueryParams,
     check_field,
+    format_date,
     parse_bool,
     parse_float,
     parse_int,
@@ -30,6 +32,11 @@ class Color(Enum):
 
 
 # --- values
+
+
+@given(st.integers(-1 << 35, 1 << 37) | st.floats(0, 1 << 33))
+def test_a_date_is_what_the_mail_package_of_the_standard_library_makes_of_it(seconds: float) -> None:
+    assert format_date(seconds) == formatdate(seconds // 1, usegmt=True)
 
 
 @pytest.mark.parametrize(("text", "value"), [("7", 7), ("-7", -7), ("007", 7), ("9" * 4000, int("9" * 4000))])

@@ -12,8 +12,8 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import AsyncExitStack
-from pathlib import Path
-from typing import BinaryIO, Protocol
+from io import FileIO
+from typing import Protocol
 
 from ..errors import HTTPError
 from ..headers import MutableHeaders
@@ -157,9 +157,9 @@ def start(response: Response, outlet: Outlet, framing: int | bytes, wish: bool) 
 # -- files: every call that may block runs in a thread ---------------------------------------------------------
 
 
-def open_file(path: Path) -> tuple[BinaryIO, int]:
+def open_file(path: str) -> tuple[FileIO, int]:
     try:
-        file = path.open("rb")
+        file = FileIO(path)  # nothing to buffer: each piece is larger
     except OSError as error:
         raise HTTPError(404, "there is no such file") from error
     file.seek(0, 2)
@@ -168,6 +168,6 @@ def open_file(path: Path) -> tuple[BinaryIO, int]:
     return file, length
 
 
-async def read_pieces(file: BinaryIO) -> AsyncGenerator[bytes, None]:
+async def read_pieces(file: FileIO) -> AsyncGenerator[bytes, None]:
     while piece := await asyncio.to_thread(file.read, PIECE):
         yield piece

@@ -16,8 +16,7 @@ import signal
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import ConfigError, ProtocolError
 from ..options import Options
@@ -37,8 +36,7 @@ ARRIVAL = 5  # turns of the loop from a connection the system has accepted to th
 FAREWELL = 3.0  # seconds for cancelled handlers to answer and for clients to read it
 
 
-@dataclass(frozen=True, slots=True)
-class ServerStats:
+class ServerStats(NamedTuple):
     """What a server is doing: open connections, handlers running now, requests handled since the start."""
 
     connections: int

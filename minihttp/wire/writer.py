@@ -8,12 +8,11 @@ nothing in that could split a response. The Date line and the memo are this modu
 
 from __future__ import annotations
 
-from email.utils import formatdate
 from math import floor
 from time import time
 
 from ..errors import reason_phrase
-from ..headers import Headers, check_field
+from ..headers import Headers, check_field, format_date
 
 __all__ = ["CHUNKED", "CLOSE", "CONTINUE", "KEEP_ALIVE", "LAST_CHUNK", "encode_chunk", "encode_head"]
 
@@ -43,7 +42,7 @@ def encode_head(
     global second_ends, date_line
     if not 0.0 < second_ends - time() <= 1.0:
         second_ends = floor(time()) + 1.0
-        date_line = b"date: %b\r\n" % formatdate(second_ends - 1, usegmt=True).encode()
+        date_line = b"date: %b\r\n" % format_date(second_ends - 1).encode()
         PREFIXES.clear()
     prefix = PREFIXES.get((status, content_type)) or new_prefix(status, content_type)
     if headers is not None:

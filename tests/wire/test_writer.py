@@ -127,8 +127,8 @@ def test_the_date_follows_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_date_is_formatted_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[float] = []
-    format_date = writer.formatdate
-    monkeypatch.setattr(writer, "formatdate", lambda now, usegmt: calls.append(now) or format_date(now, usegmt=usegmt))
+    format_date = writer.format_date
+    monkeypatch.setattr(writer, "format_date", lambda now: calls.append(now) or format_date(now))
     for _ in range(10):
         encode_head(200, None, None, b"", b"")
     assert calls == [NOW]
