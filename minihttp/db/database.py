@@ -70,6 +70,7 @@ class Database(Queries):
         except BaseException:
             self._pool = None
             raise
+        self.deadline.loop = asyncio.get_running_loop()
 
     async def close(self) -> None:
         """Close all connections; running queries get the option close_grace to finish. Closing twice is no error."""
@@ -170,7 +171,7 @@ class Database(Queries):
     def _open_pool(self) -> Pool[Session]:
         if self._pool is None:
             raise UsageError(f"{self!r} is not open: use it inside `async with db`, or after `await db.open()`")
-        if self.holders and asyncio.current_task() in self.holders:
+        if self.holders and asyncio.current_task(self.deadline.loop) in self.holders:
             raise UsageError(
                 "this task holds a transaction of this database: use its `tx` here, as in `tx.all(...)` and "
                 "`users.on(tx)`, or leave the block first"

@@ -15,10 +15,9 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from math import inf
 from types import TracebackType
-from typing import Any
 
 from .alarm import Alarm
-from .errors import Timeout
+from .errors import Timeout, UsageError
 
 __all__ = ["Deadline", "Limit"]
 
@@ -31,6 +30,8 @@ class Deadline:
         self.until: ContextVar[float | None] = ContextVar("until", default=None)
         self.running: set[Limit] = set()
         self.alarm = Alarm(self._ring)
+        # Set while all work is on one loop: up to Python 3.11, to ask for the running one costs a system call.
+        self.loop: asyncio.AbstractEventLoop | None = None
 
     @asynccontextmanager
     async def within(self, seconds: float) -> AsyncIterator[None]:
@@ -42,11 +43,6 @@ class Deadline:
             yield
         finally:
             self.until.reset(token)
-
-    @property
-    def is_over(self) -> bool:
-        """Whether a `within` is in force whose time has passed."""
-        return self.left <= 0
 
     @property
     def left(self) -> float:
@@ -65,6 +61,7 @@ class Deadline:
     def stop(self) -> None:
         """Stop the timer: there will be no work for now."""
         self.alarm.stop()
+        self.loop = None
 
     def late(self, what: str) -> Timeout:
         """The error for work that took too long."""
@@ -81,29 +78,31 @@ class Deadline:
 
 
 class Limit:
-    """One piece of work of the current task, which is cancelled when its time is over, as `asyncio.timeout` does it."""
+    """One piece of work of the current task, which is cancelled when its time is over, as `asyncio.timeout` does it.
 
-    __slots__ = ("_cancels", "_deadline", "_seconds", "_task", "_what", "is_over", "until")
+    The time runs from the making on, to the end of the block of `with`.
+    """
+
+    __slots__ = ("_cancels", "_deadline", "_task", "_what", "is_over", "until")
 
     def __init__(self, deadline: Deadline, what: str, seconds: float) -> None:
-        self._deadline = deadline
-        self._what = what
-        self._seconds = seconds
-        self.is_over = False
-
-    def __enter__(self) -> None:
-        deadline, loop = self._deadline, asyncio.get_running_loop()
+        loop = deadline.loop or asyncio.get_running_loop()
         until, now = deadline.until.get(), loop.time()
         if until is None:
-            until = now + self._seconds
+            until = now + seconds
         elif now >= until:
-            raise Timeout(f"the time given by `within` was over before {self._what} was begun")
-        self.until: float = until
-        task: Any = asyncio.current_task(loop)  # never None: whatever waits runs in a task
+            raise Timeout(f"the time given by `within` was over before {what} was begun")
+        task = asyncio.current_task(loop)
+        if task is None:
+            raise UsageError("this database was opened on another event loop: open one on each loop that uses it")
+        self._deadline, self._what, self.until, self.is_over = deadline, what, until, False
         self._task, self._cancels = task, task.cancelling()
         deadline.running.add(self)
         if until < deadline.alarm.at:
             deadline.alarm.by(until)
+
+    def __enter__(self) -> None:
+        pass
 
     def end(self) -> None:
         """The time is over."""

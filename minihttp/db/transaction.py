@@ -184,7 +184,7 @@ class Transaction(Queries):
         if session is None or self._root._stage is Stage.BROKEN:
             await self._undo()
             raise self._broken()
-        if self._host.deadline.is_over:
+        if self._host.deadline.left <= 0:
             await self._undo()
             raise Timeout("the time given by `within` was over before COMMIT: the transaction was rolled back")
         if self._outer is not None:

@@ -10,7 +10,7 @@ from math import inf
 
 import pytest
 
-from minihttp.db import Database, InvalidURL, Timeout, Unavailable
+from minihttp.db import Database, InvalidURL, Timeout, Unavailable, UsageError
 
 
 def test_a_wrong_url_is_an_error_where_it_is_written():
@@ -28,7 +28,20 @@ async def test_closing_stops_the_timer_of_the_deadlines(tmp_path):
     async with Database(f"sqlite:///{tmp_path}/x.db") as db:
         await db.scalar("SELECT 1")
         assert db.deadline.alarm.at < inf
-    assert db.deadline.alarm.at == inf
+    assert db.deadline.alarm.at == inf and db.deadline.loop is None
+
+
+def test_a_database_of_another_loop(tmp_path):
+    db = Database(f"sqlite:///{tmp_path}/x.db")
+    with asyncio.Runner() as here, asyncio.Runner() as elsewhere:
+        here.run(db.open())
+        with pytest.raises(UsageError, match="open one on each loop"):
+            elsewhere.run(db.scalar("SELECT 1"))
+        assert here.run(db.scalar("SELECT 1")) == 1
+        here.run(db.close())
+        elsewhere.run(db.open())  # closed in between, it may move
+        assert elsewhere.run(db.scalar("SELECT 1")) == 1
+        elsewhere.run(db.close())
 
 
 def test_deadlines_ring_on_the_next_loop_too(tmp_path):
