@@ -202,9 +202,8 @@ class SQLiteSession(Session):
         try:
             answer: Any = await self.patiently(lambda: self._driver.execute_fetchall(statement.text, statement.values))
             # SQLite tells the id of the last row that the connection ever added, also for an UPDATE.
-            adds = statement.keyword in ("INSERT", "REPLACE")
-            found: Answer = answer if adds or answer.last_id is None else answer._replace(last_id=None)
-            return found
+            last_id = answer.last_id if statement.keyword in ("INSERT", "REPLACE") else None
+            return Answer(answer.columns, answer.rows, answer.rowcount, last_id)
         except BaseException as error:
             self.explain(error)
             raise

@@ -11,7 +11,7 @@ from minihttp.db.database import Database
 from minihttp.db.deadline import Deadline
 from minihttp.db.errors import MultipleRows, NotFound, QueryError, UsageError
 from minihttp.db.executor import Executor, Queries, Result, RowStream
-from minihttp.db.session import Answer
+from minihttp.db.session import Answer, Statement
 from minihttp.db.transaction import Transaction
 
 
@@ -76,7 +76,7 @@ async def test_what_the_methods_give():
     assert (await db.one("SELECT 1")).b == 2
     assert await db.scalar("SELECT 1") == 1
     assert await db.execute("SELECT 1") == Result(1, None)
-    assert db.seen[0] == ("SELECT ?", (1,), "SELECT", True)
+    assert db.seen[0] == Statement("SELECT ?", (1,), "SELECT", True)
 
 
 async def test_one_is_one():
