@@ -16,7 +16,7 @@ from typing import Any, Protocol, Self
 from ..waits import waiting_for
 from .deadline import Deadline
 from .errors import MultipleRows, NotFound, QueryError, UsageError
-from .rows import Row, make_rows
+from .rows import Row, index_of, make_rows
 from .session import Answer, Session, Statement, Stream
 from .sql import compile_sql
 from .url import Engine
@@ -76,7 +76,7 @@ class Queries(ABC):
             if answer.rows:
                 raise MultipleRows(f"`one` found {len(answer.rows)} rows: add a condition or a LIMIT, or use `all`")
             raise NotFound("there is no such row")
-        return make_rows(answer.columns, answer.rows)[0]
+        return Row(index_of(answer.columns), answer.rows[0])
 
     async def scalar(self, sql: str, params: Params = None, /, **named: Any) -> Any:
         """The first value of the first row, or None: `await db.scalar("SELECT COUNT(*) FROM user")`."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from .errors import QueryError
 
-__all__ = ["Row", "make_rows", "row_values"]
+__all__ = ["Row", "index_of", "make_rows", "row_values"]
 
 
 class ColumnError(KeyError):
@@ -113,12 +113,13 @@ def make_rows(columns: tuple[str, ...], values: Iterable[Sequence[Any]]) -> list
     Raises QueryError where two columns have one name, as in a join of two tables with an `id` each: one of the
     values could not be read by name and would be lost from JSON.
     """
-    index = _index(columns)
+    index = index_of(columns)
     return [Row(index, row) for row in values]
 
 
 @lru_cache(maxsize=512)
-def _index(columns: tuple[str, ...]) -> Mapping[str, int]:
+def index_of(columns: tuple[str, ...]) -> Mapping[str, int]:
+    """The places of the columns by name, made once for all results that have these; `make_rows` says what it raises."""
     index = {name: place for place, name in enumerate(columns)}
     if len(index) < len(columns):
         twice = next(name for name in columns if columns.count(name) > 1)
