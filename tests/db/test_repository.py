@@ -300,6 +300,20 @@ async def test_add_many_adds_all_or_none(people: Repository[User]) -> None:
         assert all(user.id is None for user in many)
 
 
+async def test_add_many_begins_a_transaction_only_for_several_statements(mysql_url: str) -> None:
+    begun = (
+        "SELECT CAST(variable_value AS INT) FROM information_schema.session_status WHERE variable_name = 'COM_BEGIN'"
+    )
+    async with Database(f"{mysql_url}?pool_size=1") as db:
+        await db.execute(USERS)
+        people = Repository(User, table="people", db=db)
+        before = await db.scalar(begun)
+        await people.add_many([User(None, "x", 1) for _ in range(4)])
+        assert await db.scalar(begun) == before
+        await people.add_many([User(None, "x", 1) for _ in range(5)])
+        assert await db.scalar(begun) == before + 1
+
+
 async def test_add_many_stays_below_the_server_s_packet(db: Database) -> None:
     everything = Repository(Everything, table="everything", db=db)
     sizes = [1_100_000, *[700_000] * 7, 1_100_000]  # a row beyond the limit of a statement goes alone
