@@ -119,6 +119,13 @@ async def test_an_id_that_the_dataclass_does_not_use(db: Database) -> None:
     assert (await users.get("ann@example.com")).name == "Ann"
 
 
+async def test_an_id_that_the_database_does_not_give(db: Database) -> None:
+    await db.execute("CREATE TABLE place (code VARCHAR(5) PRIMARY KEY, name VARCHAR(50) NOT NULL)")
+    places: Repository[Any] = Repository(make_dataclass("Place", [("name", str)]), table="place", db=db, key="name")
+    with pytest.raises(UsageError, match=r"fit table 'place': column 'code' has no field [^;]*$"):
+        await places.find()
+
+
 async def test_a_table_that_is_not_there(db: Database) -> None:
     users: Repository[Any] = Repository(make_dataclass("Person", [("id", int)]), table="poeple", db=db)
     with pytest.raises(QueryError, match="poeple"):
