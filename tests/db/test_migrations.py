@@ -328,6 +328,17 @@ async def test_a_lock_that_was_taken_meanwhile_stops_the_work(database_url, db, 
     assert await db.all("SELECT * FROM t") == [{"id": 1, "n": 0}]
 
 
+async def test_a_failure_that_cannot_be_recorded_is_told(mysql, folder):
+    write(folder, {"0004_both.sql": """
+        CREATE PROCEDURE both_at_once() BEGIN
+            UPDATE minihttp_lock SET owner = 'somebody else';
+            SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'no more';
+        END;
+        CALL both_at_once();"""})  # fmt: skip
+    assert "0004_both.sql, statement 2 of 2, failed: no more" in await refusal(mysql, folder)
+    assert (await states(mysql, folder))["0004_both.sql"] == ("running", 1)
+
+
 async def test_who_has_lost_the_lock_plans_nothing_by_what_is_recorded(mysql, folder):
     async with Lock(mysql, "another"):  # which makes the table
         await mysql.script(
