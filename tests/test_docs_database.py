@@ -93,6 +93,12 @@ def test_the_table_of_options_is_that_of_the_code() -> None:
     ]
 
 
+def test_the_times_of_a_lock_are_those_of_the_code() -> None:
+    text, options = " ".join(PAGE.read_text().split()), inspect.signature(db.Lock).parameters
+    assert f"{options['wait'].default:g} seconds at most (`wait=`)" in text
+    assert f"after {options['lease'].default:g} seconds (`lease=`)" in text
+
+
 def test_the_table_of_types_names_all() -> None:
     table = PAGE.read_text().split("| Field |")[1].split("\n\n")[0]
     named = set(re.findall(r"`(\w+)`", "\n".join(line.split("|")[1] for line in table.splitlines()[2:])))
