@@ -76,10 +76,8 @@ class Database(Queries):
         """Close all connections; running queries get the option close_grace to finish. Closing twice is no error."""
         pool, self._pool = self._pool, None
         if pool is not None:
-            try:
-                await pool.close()
-            finally:
-                self.deadline.stop()
+            await pool.close()
+            self.deadline.stop()
 
     async def __aenter__(self) -> Self:
         await self.open()
