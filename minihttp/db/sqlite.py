@@ -20,15 +20,7 @@ from typing import Any, TypeVar
 
 import aiosqlite
 
-from .errors import (
-    DatabaseError,
-    DataError,
-    Deadlock,
-    IntegrityError,
-    LockTimeout,
-    QueryError,
-    Unavailable,
-)
+from .errors import DatabaseError, DataError, Deadlock, IntegrityError, LockTimeout, QueryError, Unavailable
 from .session import Answer, Isolation, Session, Statement, Stream
 from .url import DatabaseURL, Engine
 
