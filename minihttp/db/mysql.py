@@ -214,14 +214,15 @@ class MySQLSession(Session):
         return True
 
     async def close(self) -> None:
-        # A stream that was left runs on too, until the server has filled its buffer and finds nobody there to take it.
-        runs_on, self._runs_on = self._runs_on or self._stream is not None, False
         self._stream = self._driver._result = None  # they hold what holds them
-        if runs_on:
+        if self._runs_on:
             await self._connector.stop_query(self)
         await self._driver.ensure_closed()
 
     def abort(self) -> None:
+        # The server goes on with what it was told to do; with a result, until its buffer is full and nobody takes it.
+        # Where it was the server or the network that broke off, there may be nobody to tell.
+        self._runs_on |= not self.was_lost and (self._stream is not None or self._doing not in (None, "COMMIT"))
         # The driver's own close keeps the socket until a silent peer has taken what is still unsent, which may be a
         # statement that nobody waits for any more.
         self._transport.abort()
@@ -308,8 +309,6 @@ class MySQLSession(Session):
         self.abort()
         if isinstance(error, Exception):
             raise QueryError(f"the driver cannot send or read this: {type(error).__name__}") from error
-        # A cancellation: the server goes on with what it was told to do.
-        self._runs_on = keyword != "COMMIT"
 
     # ---- streams
 

@@ -70,7 +70,7 @@ class Session(ABC):
     def __init__(self) -> None:
         self.was_lost = False
         self._dirty = False
-        self._busy = False
+        self._doing: str | None = None  # the first word of the statement that is under way
         self._stream: Stream | None = None
         self._abandoned = False
 
@@ -89,7 +89,7 @@ class Session(ABC):
     @property
     def is_clean(self) -> bool:
         """Whether the next task may have it as it is."""
-        return not (self._dirty or self._busy or self._stream is not None or self.in_transaction)
+        return not (self._dirty or self._doing is not None or self._stream is not None or self.in_transaction)
 
     @abstractmethod
     async def ping(self) -> bool:
@@ -140,19 +140,19 @@ class Session(ABC):
 
     async def _alone(self, work: Callable[[Statement], Awaitable[T]], statement: Statement) -> T:
         """Do it while nobody else does anything here, and remember what that means for the next task."""
-        if self._busy or self._stream is not None:
+        if self._doing is not None or self._stream is not None:
             await self._make_room()
-        self._busy = True
+        self._doing = statement.keyword
         if not statement.is_clean:
             self._dirty = True
         waits.waiting_for("query", statement.text)
         try:
             return await work(statement)
         finally:
-            self._busy = False
+            self._doing = None
 
     async def _make_room(self) -> None:
-        if self._busy:
+        if self._doing is not None:
             raise UsageError(
                 "two tasks use one transaction at the same time: it is one connection, which runs one statement after "
                 "another; await each call before the next, or give each task a transaction of its own"

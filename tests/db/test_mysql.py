@@ -390,6 +390,15 @@ async def test_a_result_that_is_left_is_not_made_to_its_end(db):
     await until(lambda: none_running(db, "left_one"))
 
 
+async def test_what_still_runs_when_the_database_is_closed_is_stopped_on_the_server(db, mysql_url):
+    async with Database(mysql_url + "?close_grace=0") as closing:
+        task = asyncio.create_task(closing.scalar("SELECT BENCHMARK(100000000000, MD5('closed_one'))"))
+        await until(lambda: running_any(db, "closed_one"))
+    with pytest.raises(Unavailable):
+        await task
+    await until(lambda: none_running(db, "closed_one"))
+
+
 async def running_any(db, text):
     return bool(await running(db, text))
 
@@ -496,6 +505,25 @@ async def reachable(db):
         return await db.scalar("SELECT 1") == 1
     except Unavailable:
         return False
+
+
+async def test_a_commit_out_of_time_is_not_stopped(own_mariadb):
+    """To stop it would undo what may be as good as done."""
+    server = own_mariadb()
+    async with Database(server.root_url()) as blocker, Database(server.url()) as db:
+        await db.script("CREATE TABLE t (id INT PRIMARY KEY)")
+        session = await blocker.lease()
+        tx = await db.transaction().__aenter__()
+        await tx.execute("INSERT INTO t VALUES (1)")
+        await session.run(Statement("FLUSH TABLES WITH READ LOCK", (), "FLUSH", True))
+        with pytest.raises(OutcomeUnknown):
+            async with db.within(0.2):
+                await tx.__aexit__(None, None, None)
+        while pending := db._pool._background:  # whatever closing has to do is done
+            await asyncio.wait(pending)
+        await session.run(Statement("UNLOCK TABLES", (), "UNLOCK", True))
+        blocker.give_back(session)
+        await until(lambda: db.scalar("SELECT COUNT(*) FROM t"))
 
 
 async def test_a_silent_server(own_mariadb):

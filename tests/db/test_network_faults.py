@@ -11,6 +11,7 @@ import pytest
 from minihttp.db import Database, DatabaseError, OutcomeUnknown, Timeout, Unavailable
 from minihttp.db import pool as pool_module
 from tests.db.proxy import Proxy
+from tests.support.mariadb import run_sql
 
 OPEN = Path("/dev/fd")  # this process's descriptors
 SLICES = 9  # of what is too long to be cut at every byte
@@ -157,6 +158,32 @@ async def test_a_beginning_that_is_cut_changed_nothing(db, proxy, way):
             with pytest.raises(Unavailable, match="nothing was changed"):
                 await db.transaction(isolation=isolation).__aenter__()
             await recovers(db)
+
+
+async def test_what_the_network_cuts_off_asks_for_no_side_connection(own_mariadb):
+    """In an outage, one for each query that is lost would come on top of those that try whether it is over."""
+    server = own_mariadb()
+    async with Proxy.before(server.url()) as proxy, Database(proxy.url(server.url())) as db:
+        task = asyncio.create_task(db.scalar("SELECT SLEEP(60)"))
+        rows = db.iterate("SELECT REPEAT('x', 1000) FROM seq_1_to_100000")
+        await anext(rows)
+        while not run_sql(server.root_url(), "SELECT 1 FROM information_schema.processlist WHERE state = 'User sleep'"):
+            await asyncio.sleep(0.01)
+        count = "SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = 'CONNECTIONS'"
+        [(before,)] = run_sql(server.root_url(), count)
+        proxy.cut_all()
+        for read in (task, read_on(rows)):
+            with pytest.raises(Unavailable):
+                await read
+        while pending := db._pool._background:  # whatever closing has to do is done
+            await asyncio.wait(pending)
+        [(after,)] = run_sql(server.root_url(), count)
+        assert int(after) - int(before) == 1, "but for the one that asks this"
+
+
+async def read_on(rows):
+    async for _ in rows:
+        pass
 
 
 @pytest.mark.parametrize("run", ["transaction", "retry"])
