@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sysconfig
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import inf
@@ -25,7 +26,8 @@ __all__ = ["Holding", "longest_held", "place"]
 logger = logging.getLogger("minihttp.db")
 
 # Code that is not the application's: this package, Python's own, and what is installed beside it.
-LIBRARIES = (str(Path(__file__).parents[1]), *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")))
+FOLDERS = (Path(__file__).parents[1], *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")))
+LIBRARIES = tuple([f"{folder}{os.sep}" for folder in FOLDERS])
 
 
 class Holding(Generic[C]):

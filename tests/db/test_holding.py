@@ -6,10 +6,13 @@ import asyncio
 import inspect
 import logging
 from contextlib import asynccontextmanager
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+import minihttp
 from minihttp.db.holding import longest_held, place
 from minihttp.db.pool import Pool
 from minihttp.db.url import PoolOptions
@@ -167,6 +170,17 @@ async def test_the_place_is_the_applications_not_the_librarys():
     task.cancel()
     await asyncio.wait([task])
     assert place(task) == f"from {line_of(outer, 'async def outer')}"
+
+
+async def test_an_application_beside_the_package_whose_name_begins_alike():
+    file = f"{Path(minihttp.__file__).parent}_shop/main.py"
+    names: dict[str, Any] = {"asyncio": asyncio}
+    exec(compile("async def wait():\n    await asyncio.sleep(100)", file, "exec"), names)
+    task = asyncio.create_task(names["wait"]())
+    await asyncio.sleep(0)
+    assert place(task) == f"at {file}:2"
+    task.cancel()
+    await asyncio.wait([task])
 
 
 async def test_the_place_of_what_has_no_lines_of_ours():
