@@ -131,6 +131,8 @@ class Watch:
         if now - self._idle[-1][0] > 1:
             self._idle = [*self._idle[-round(WINDOW) :], (now, recorder.turns.idle)]
             self._look_at_the_queue(now)
+        if not self._server.sockets:  # before it listens, and after: a start may take its time, for nobody waits
+            recorder.holds.clear()
         self.judge(now)
         while self._told:
             found, at = self._told.popleft()
@@ -187,7 +189,7 @@ class Watch:
 
     def route_of(self, method: str, path: str) -> str:
         """The template of a path: `/users/{id}`. A path that no route has is not shown."""
-        if self._find is None:
+        if self._find is None or path.startswith(PREFIX):
             return path
         with suppress(HTTPError):
             found = self._find(method, path)

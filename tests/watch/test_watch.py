@@ -81,7 +81,7 @@ def lints(watch: Watch) -> set[str]:
     return {each["lint"] for each in watch.cards.latest()}
 
 
-async def test_a_block_before_the_server_listens_is_a_block_like_others() -> None:
+async def test_a_block_before_the_server_listens_accuses_nobody() -> None:
     """A lifespan that keeps the loop: nobody can have sent anything yet."""
     app = App()
     watch = Watch(app, app.router.find)
@@ -91,9 +91,13 @@ async def test_a_block_before_the_server_listens_is_a_block_like_others() -> Non
     try:
         await asyncio.sleep(0)
         time.sleep(0.2)
-        await until(lambda: watch.judge.count)
+        await until(lambda: watch.recorder.lag and watch.recorder.lag[-1][1] > 0.1)
+        for _ in range(10):
+            await asyncio.sleep(0)
     finally:
         watch.stop()
+    watch._beat(watch.recorder.clock())
+    assert watch.judge.count == 0
 
 
 # -- each label, from a real wait --------------------------------------------------------------------------------------
@@ -408,6 +412,7 @@ async def test_the_snapshot_counts_and_leaves_itself_out() -> None:
         assert watch.held_by(None) is None
     assert Watch(ok).route_of("GET", "/a%zz") == "/a%zz"
     assert Watch(ok, App().router.find).route_of("GET", "/%ff") == "(no route)"
+    assert Watch(ok, App().router.find).route_of("POST", "/_loop/demo/wait") == "/_loop/demo/wait"
 
 
 async def ok(request: Request) -> Response:
