@@ -22,7 +22,7 @@ function listen() {
     const clock = performance.now();
     const silent = store.snapshot ? clock - store.heard : 0;
     store.take(JSON.parse(event.data), clock);
-    if (silent > SILENT) notify(`The loop answers again, after ${duration(silent)} of silence. The red band shows who kept it.`, true);
+    if (silent > SILENT) notify(`The loop answers again, after ${duration(silent)} of silence. The card says who kept it, and Show where in time.`, true);
     else if (!$("notice").classList.contains("calm")) $("notice").hidden = true;
     view.silence = [];
     if (view.frozen === null) render();
@@ -65,7 +65,7 @@ function render() {
 
 function renderAround() {
   const { process, loop, requests, gauges, cards } = store.snapshot;
-  $("process").textContent = `${process.name} · pid ${process.pid} · Python ${process.python} · ${process.loop} · one thread`;
+  $("process").textContent = `${process.name} · pid ${process.pid} · Python ${process.python} · ${process.loop}`;
   document.title = `/_loop · ${process.name}`;
   const tiles = [
     ["requests handled", requests.handled.toLocaleString("en")],

@@ -7,7 +7,7 @@
 import { colorOf, element, fillOf, KINDS, patterns } from "./look.js";
 import { duration, lengthOf } from "./store.js";
 
-export const LEFT = 250; // pixels for the names
+export const LEFT = 290; // pixels for the names
 const RIGHT = 14;
 const MOST = 200; // rows
 const THIN = 1.6; // pixels of the shortest bar
@@ -40,7 +40,7 @@ export function draw(svgs, store, view, scale, now) {
   const height = rows.length > 60 ? 11 : 17;
   const bottom = 20 + rows.length * height + 6;
   fill(svgs.lanes, bottom, [
-    patterns(), ...heading(lanes, rows, view), ...grid(scale, 18, bottom),
+    patterns(), ...heading(lanes, rows, view), ...(rows.length ? [] : [text(LEFT, 12, "none in this time: ask the server for something, or take the tour", { class: "dim" })]), ...grid(scale, 18, bottom),
     ...rows.flatMap((row, at) => drawRow(row, 20 + at * height, height, scale, now, guilty)),
     ...bands.flatMap((block) => band(block, scale, bottom)),
   ]);
@@ -68,7 +68,7 @@ function ticks(scale) {
   const rough = span / Math.max(scale.width / 130, 2);
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((factor) => factor * power).find((each) => each >= rough);
-  const first = Math.ceil(scale.from / step) * step;
+  const first = Math.max(Math.ceil(scale.from / step) * step, 0);
   const found = [];
   for (let time = first; time <= scale.to; time += step) found.push(time);
   return [found, step];
@@ -157,7 +157,7 @@ function drawRow(row, y, height, scale, now, guilty) {
   const base = y + height - (height > 12 ? 5 : 2.5);
   const route = row.route ?? row.name;
   const small = height > 12 ? {} : { style: "font-size: 9px" };
-  const most = row.child ? 18 : 21;
+  const most = row.child ? 21 : 24;
   const name = row.name.length > most ? `${row.name.slice(0, most - 1)}…` : row.name;
   const blames = row.lanes.some((lane) => guilty.has(lane.id)) ? { class: "bad" } : {};
   const parts = [
@@ -204,7 +204,7 @@ function pool(gauge, y, scale, now) {
   const steps = gauge.history.map((step, at) => [...step, gauge.history[at + 1]?.[0] ?? now]);
   const full = y + 48 - gauge.limit * unit;
   return [
-    text(2, y + 22, gauge.kind === "pool" ? "DATABASE POOL" : gauge.kind.toUpperCase(), { class: "head" }),
+    text(2, y + 22, (gauge.name.length < 20 ? gauge.name : `${gauge.kind === "pool" ? "database " : ""}${gauge.kind}`).toUpperCase(), { class: "head" }),
     text(2, y + 35, `${gauge.used} of ${gauge.limit} used, ${gauge.waiters} waiting`, { class: gauge.waiters ? "bad" : "dim", "data-tip": gauge.name }),
     text(LEFT - 8, full + 4, "full", { class: "dim", "text-anchor": "end" }),
     ...steps.filter(([from, , , to]) => to >= scale.from && from <= scale.to).flatMap(([from, used, waiters, to]) => [

@@ -6,27 +6,27 @@
 const STEPS = [
   {
     title: "Many wait, nobody is in the way",
-    before: "Twelve requests, each of which waits 400 ms for something. A server that did one after the other would need five seconds.",
-    after: "Twelve hatched bars lie below each other, at the same time. The solid pieces at their ends are the only moments in which they have the thread: look at THE ONE THREAD, which is nearly empty.",
-    asks: [["wait", 12]],
+    before: "Five requests, as many as a browser sends at once, each of which waits 400 ms for something. A server that did one after the other would need two seconds.",
+    after: "Five hatched bars lie below each other, at the same time. The solid pieces at their ends are the only moments in which they have the thread: look at THE ONE THREAD, which is nearly empty.",
+    asks: [["wait", 5]],
   },
   {
     title: "Story 1: a sleep that keeps the thread",
-    before: "The same twelve, and one handler that calls time.sleep(0.4) where it should await asyncio.sleep(0.4).",
+    before: "Requests that wait as before, and among them one handler that calls time.sleep(0.4) where it should await asyncio.sleep(0.4).",
     after: "One solid red bar, and a red band across everybody: they could all go on, and cannot, because the thread is not free. The card names the line, and what to write instead.",
-    asks: [["wait", 12], ["sleep", 1], ["wait", 6]],
+    asks: [["wait", 3], ["sleep", 1], ["wait", 3]],
   },
   {
     title: "Story 2: a handler that computes",
     before: "No sleep this time: a handler that just computes for a while in Python, while others come.",
     after: "The same red band. To the loop it makes no difference what the thread is kept for. asyncio.sleep would not help here; a thread or a process of its own does.",
-    asks: [["wait", 6], ["compute", 1], ["wait", 6]],
+    asks: [["wait", 3], ["compute", 1], ["wait", 3]],
   },
   {
     title: "The cure: a thread for what blocks",
     before: "The same time.sleep(0.4), but awaited in a thread: await in_thread(time.sleep, 0.4).",
     after: "No red. The bar is hatched: the request waits for its thread, and the loop's thread is free for others meanwhile.",
-    asks: [["wait", 6], ["thread", 4]],
+    asks: [["wait", 2], ["thread", 3]],
   },
   {
     title: "Story 3: a pool of one connection",
