@@ -85,6 +85,30 @@ async def test_the_examples_of_the_readme_run(tmp_path: Path, monkeypatch: pytes
     await space["main"]()
 
 
+def test_every_lint_is_in_the_table_of_warnings() -> None:
+    listed = re.findall(r"^\| (L\d+) ", (TOP / "docs/see-the-loop.md").read_text(), re.MULTILINE)
+    known = {
+        each for file in (TOP / "minihttp/watch").glob("*.py") for each in re.findall(r'"(L\d+)"', file.read_text())
+    }
+    assert set(listed) == known
+    assert len(listed) == len(known)
+
+
+async def test_the_example_of_metrics_answers() -> None:
+    [example] = re.findall(r"```python\n(.*?)```", (TOP / "docs/see-the-loop.md").read_text(), re.DOTALL)
+    space: dict[str, Any] = {}
+    exec(example, space)
+    async with Client(space["app"]) as client:
+        assert (await client.get("/metrics")).status == 200
+
+
+def test_no_picture_is_heavy() -> None:
+    sizes = {each.name: each.stat().st_size for each in (TOP / "docs/images").iterdir()}
+    assert {name for name, size in sizes.items() if size > 150_000} == set()
+    text = "".join(page.read_text() for page in DOCS)
+    assert {name for name in sizes if f"images/{name})" not in text} == set()
+
+
 async def test_the_example_of_scaling_moves_money(tmp_path: Path) -> None:
     [example] = re.findall(r"```python\n(.*?)```", (TOP / "docs/scaling.md").read_text(), re.DOTALL)
     space: dict[str, Any] = {}
