@@ -118,7 +118,9 @@ def draw(snapshot: Snapshot, columns: int, rows: int, window: float) -> list[str
         lines += about(block, snapshot["now"])
     lines += [f"  ! {card['title']}" for card in snapshot["cards"] if card["block"] is None][:2]
     seen = [lane for lane in snapshot["lanes"] if (lane["end"] or track.now) >= track.start]
-    lines.append(f"{'THE ONE THREAD':<{NAMES}}" + painted(thread(seen, track), snapshot["blocks"], track))
+    lines.append(
+        f"{'THE ONE THREAD':<{NAMES}}" + painted(thread(seen, snapshot["blocks"], track), snapshot["blocks"], track)
+    )
     lines += [f"{'DB POOL used, ! waiting':<{NAMES}}" + used(gauge, track) for gauge in snapshot["gauges"]]
     room = max(rows - len(lines) - 1, 3)
     lines += [row(lane, snapshot["blocks"], track) for lane in seen[-room:]]
@@ -152,14 +154,13 @@ def about(block: Block, now: float) -> list[str]:
     return [f"{RED}  ✖ {words}{PLAIN}", *([f"    fix: {block['fix']}"] if block["fix"] else [])]
 
 
-def thread(lanes: Iterable[Lane], track: Track) -> list[str]:
-    """Who has the thread, all lanes in one."""
+def thread(lanes: Iterable[Lane], blocks: Iterable[Block], track: Track) -> list[str]:
+    """Who has the thread, all lanes in one; also who blocks, whose step is told in a lane when it has ended."""
     cells = [" "] * track.columns
-    for lane in lanes:
-        for segment in lane["segments"]:
-            if segment["state"] == State.RUN.value:
-                for cell in track.cells(segment["start"], segment["end"]):
-                    cells[cell] = "█"
+    runs = [each for lane in lanes for each in lane["segments"] if each["state"] == State.RUN.value]
+    for start, end in ((each["start"], each["end"]) for each in (*runs, *blocks)):
+        for cell in track.cells(start, end or track.now):
+            cells[cell] = "█"
     return cells
 
 

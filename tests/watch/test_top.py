@@ -39,6 +39,9 @@ def test_a_block_that_goes_on_is_said_to() -> None:
     text = plain(draw(snapshot, 140, 30, 240.0))
     assert "BLOCKED 140 ms AND STILL IS  time.sleep(0.12)  nobody saw the line  GET /report" in text[1]
     assert not text[2].startswith("    fix")
+    snapshot["lanes"] = []  # its request made one step, which is told when it has ended
+    lines = draw(snapshot, 34 + 24, 30, 240.0)
+    assert RED + "█" * 14 + PLAIN in next(line for line in lines if line.startswith("THE ONE THREAD"))
 
 
 def test_lanes_have_a_character_for_each_state() -> None:

@@ -40,7 +40,7 @@ export function draw(svgs, store, view, scale, now) {
   const height = rows.length > 60 ? 11 : 17;
   const bottom = 20 + rows.length * height + 6;
   fill(svgs.lanes, bottom, [
-    patterns(), ...heading(lanes, rows, view), ...(rows.length ? [] : [text(LEFT, 12, "none in this time: ask the server for something, or take the tour", { class: "dim" })]), ...grid(scale, 18, bottom),
+    patterns(), ...heading(lanes, rows, view), ...(rows.length || view.silence.length ? [] : [text(LEFT, 12, "none in this time: ask the server for something, or take the tour", { class: "dim" })]), ...grid(scale, 18, bottom),
     ...rows.flatMap((row, at) => drawRow(row, 20 + at * height, height, scale, now, guilty)),
     ...bands.flatMap((block) => band(block, scale, bottom)),
   ]);
