@@ -36,7 +36,7 @@ def test_a_database_of_another_loop(tmp_path):
     with asyncio.Runner() as here, asyncio.Runner() as elsewhere:
         here.run(db.open())
         with pytest.raises(UsageError, match="open one on each loop"):
-            elsewhere.run(db.scalar("SELECT 1"))
+            elsewhere.run(asyncio.wait_for(db.scalar("SELECT 1"), 20))
         assert here.run(db.scalar("SELECT 1")) == 1
         here.run(db.close())
         elsewhere.run(db.open())  # closed in between, it may move
