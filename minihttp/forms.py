@@ -153,7 +153,7 @@ class FormData(MultiDict[str | UploadFile]):
 
     def close(self) -> None:
         """Close every upload."""
-        for _, value in self._pairs:
+        for _, value in self.multi_items():
             if isinstance(value, UploadFile):
                 value.close()
 
