@@ -18,7 +18,8 @@ from typing import Any, Generic, TypeVar, overload
 from .errors import FieldError
 
 __all__ = [
-    "Headers", "MultiDict", "MutableHeaders", "check_field", "format_date", "parse_bool", "parse_float", "parse_int",
+    "Headers", "MultiDict", "MutableHeaders", "check_field", "format_date", "headers_of", "parse_bool", "parse_float",
+    "parse_int",
 ]  # fmt: skip
 
 V = TypeVar("V")
@@ -88,13 +89,15 @@ class MultiDict(Mapping[str, V], Generic[V]):
 
     __slots__ = ("_pairs", "_values")
 
+    _pairs: list[tuple[str, V]] | None  # None where no name repeats: the values say it all
+
     kind = "field"
     fold: Callable[[Any], str] = staticmethod(str)  # what makes names comparable
 
     def __init__(self, pairs: Iterable[tuple[str, V]] = ()) -> None:
-        self._pairs = list(pairs)
+        self._pairs = pairs = list(pairs)
         self._values: dict[str, V] = {}
-        for name, value in self._pairs:
+        for name, value in pairs:
             self._values.setdefault(name, value)
 
     def __getitem__(self, name: str) -> V:
@@ -139,11 +142,11 @@ class MultiDict(Mapping[str, V], Generic[V]):
     def getall(self, name: str) -> list[V]:
         """Every value of the name, in order; an empty list where there is none."""
         name = self.fold(name)
-        return [value for key, value in self._pairs if key == name]
+        return [value for key, value in self.multi_items() if key == name]
 
     def multi_items(self) -> list[tuple[str, V]]:
         """All pairs, in the order in which they came."""
-        return list(self._pairs)
+        return list(self._values.items() if self._pairs is None else self._pairs)
 
 
 class QueryParams(MultiDict[str]):
@@ -171,17 +174,22 @@ class Headers(MultiDict[str]):
     fold = staticmethod(str.lower)
 
     def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
-        self._pairs = [(name.lower(), value) for name, value in pairs]
-        self._values = dict(self._pairs)
-        if len(self._values) < len(self._pairs):
-            self._values = {}
-            for name, value in self._pairs:
-                known = self._values.get(name)
-                self._values[name] = value if known is None else f"{known}{'; ' if name == 'cookie' else ', '}{value}"
+        self._pairs = pairs = [(name.lower(), value) for name, value in pairs]
+        self._values = {}
+        for name, value in pairs:
+            known = self._values.get(name)
+            self._values[name] = value if known is None else f"{known}{'; ' if name == 'cookie' else ', '}{value}"
 
     def as_dict(self) -> dict[str, str]:
         """The fields by their lower-case names, to look into; it is not to be changed."""
         return self._values
+
+
+def headers_of(fields: dict[str, str]) -> Headers:
+    """Headers that take over a dict of lower-case names: nothing is copied, and nothing may change it any more."""
+    headers = Headers.__new__(Headers)
+    headers._values, headers._pairs = fields, None
+    return headers
 
 
 class MutableHeaders(Headers, MutableMapping[str, str]):
@@ -191,6 +199,7 @@ class MutableHeaders(Headers, MutableMapping[str, str]):
     """
 
     __slots__ = ()
+    _pairs: list[tuple[str, str]]
 
     def __init__(self, pairs: Mapping[str, str] | Iterable[tuple[str, str]] = ()) -> None:
         super().__init__()

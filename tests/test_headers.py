@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from decimal import Decimal
 from email.utils import formatdate
 from enum import Enum
@@ -21,6 +22,7 @@ from minihttp.headers import (
     QueryParams,
     check_field,
     format_date,
+    headers_of,
     parse_bool,
     parse_float,
     parse_int,
@@ -202,6 +204,16 @@ def test_names_in_any_case() -> None:
     assert headers.get("Age", 3, int) == 3
     with pytest.raises(FieldError):
         headers.get("Accept", type=int)
+
+
+def test_headers_take_over_a_dict() -> None:
+    fields = {"host": "a", "cookie": "x=1"}
+    headers = headers_of(fields)
+    assert headers.as_dict() is fields
+    assert headers["Host"] == "a"
+    assert headers.getall("COOKIE") == ["x=1"]
+    assert headers.multi_items() == [("host", "a"), ("cookie", "x=1")]
+    assert pickle.loads(pickle.dumps(headers)).multi_items() == headers.multi_items()
 
 
 def test_mutable_headers() -> None:

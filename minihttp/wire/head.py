@@ -1,14 +1,13 @@
 """The grammar of a request head: request line and header fields, as bytes, into values.
 
-Owns: every rule about what may stand in a head and which framing follows from it, each with its RFC section, and
-the two memos that make a repeated head cheap.
+Owns: every rule about what may stand in a head and which framing follows from it, each with its RFC section.
 Must not know: where the bytes came from, that heads arrive in pieces, or what a body is made of.
-Invariant: nothing enters a memo before it has passed the whole grammar, and nothing a client might want kept secret
-enters one at all: only paths without their query, and only the fields named in MEMORABLE. A full memo is emptied:
-clients repeat themselves, so it is warm again after a few requests, and an attacker who fills it gains nothing.
+Invariant: nothing of a head is remembered but the last 64 hosts, which nobody keeps secret: a head that was never
+seen costs what one costs that comes every day.
 
-A head is cut where its parts repeat: `GET /path` (before the query), the query, and ` HTTP/1.1` together with all
-fields. The last part alone decides version, persistence and framing (RFC 9112 6, 9.3).
+A head is cut where its parts repeat: the target, and ` HTTP/1.1` together with all fields. The last part alone
+decides version, persistence and framing (RFC 9112 6, 9.3). What is well-formed is read as a whole, what is not once
+more, rule by rule, to say which one it breaks.
 
 "STRICT" marks what the RFCs would let a server repair and we refuse, with the attack that lives on the repair.
 """
@@ -17,44 +16,56 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address
 
 from ..errors import ProtocolError
-from ..headers import Headers
+from ..headers import Headers, headers_of
 
-__all__ = ["Fields", "parse_field", "parse_fields", "parse_query", "parse_start", "parse_version"]
+__all__ = ["Fields", "parse_field", "parse_fields", "parse_target", "parse_version"]
 
-# RFC 9110 5.6.2, RFC 3986 3.3. Bytes patterns: the classes below cannot match anything beyond ASCII.
-TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+# RFC 9110 5.6.2, RFC 3986 3.3. Every class names the characters it holds: none lets in anything beyond ASCII.
+TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 # A run of plain characters between two % is one step to the matcher, and can be read in no other way.
-PATH = rb"/[A-Za-z0-9\-._~!$&'()*+,;=:@/]*(?:%[0-9A-Fa-f]{2}[A-Za-z0-9\-._~!$&'()*+,;=:@/]*)*"
-NAME = rb"(?=[^:])[A-Za-z0-9\-._~!$&'()*+,;=]*(?:%[0-9A-Fa-f]{2}[A-Za-z0-9\-._~!$&'()*+,;=]*)*"
+PATH = r"/[A-Za-z0-9\-._~!$&'()*+,;=:@/]*(?:%[0-9A-Fa-f]{2}[A-Za-z0-9\-._~!$&'()*+,;=:@/]*)*"
+NAME = r"(?=[^:])[A-Za-z0-9\-._~!$&'()*+,;=]*(?:%[0-9A-Fa-f]{2}[A-Za-z0-9\-._~!$&'()*+,;=]*)*"
+# Browsers send []{}|^`\ and a lone % in a query as they were typed (WHATWG URL); none of them can harm the framing.
+QUERY = r"[A-Za-z0-9\-._~!$&'()*+,;=:@/?%\[\]{}|^`\\]*"
 
 METHOD = re.compile(TOKEN)
-ORIGIN_FORM = re.compile(PATH)
+# RFC 9112 3, 3.2.1: method, path and query, as nearly every request line has them.
+ORIGIN_FORM = re.compile(rf"(?!CONNECT |TRACE )({TOKEN}) ({PATH})(?:\?({QUERY}))?")
 # RFC 9112 3.2.2. The scheme is compared without case, as RFC 3986 3.1 says.
-ABSOLUTE_FORM = re.compile(rb"(?i:https?)://([^/?#]*)(" + PATH + rb")?")
-# Browsers send []{}|^`\ and a lone % in a query as they were typed (WHATWG URL); none of them can harm the framing.
-QUERY = re.compile(rb"[A-Za-z0-9\-._~!$&'()*+,;=:@/?%\[\]{}|^`\\]*")
+ABSOLUTE_FORM = re.compile(rf"(?i:https?)://([^/?#]*)({PATH})?")
 VERSION = re.compile(rb" HTTP/([0-9])\.([0-9])")
 # RFC 3986 3.2.2, 3.2.3: an IP literal or a name, then a port. Userinfo has no place in Host.
-HOST = re.compile(rb"(?:\[([0-9A-Fa-f:.]+)\]|" + NAME + rb")(?::([0-9]{0,5}))?")
+HOST = re.compile(rf"(?:\[([0-9A-Fa-f:.]+)\]|{NAME})(?::(?:[0-9]{{0,4}}|([0-9]{{5}})))?")
 # No optional whitespace in the pattern: two adjacent classes that both match a blank would backtrack quadratically.
-FIELD = re.compile(rf"({TOKEN.decode()}):([\t\x20-\x7e\x80-\xff]*)")
+FIELD = re.compile(rf"({TOKEN}):([\t\x20-\x7e\x80-\xff]*)")
 DIGITS = re.compile(r"[0-9]+")
+# RFC 9110 5.5: every byte of a field line but the controls.
+LEGAL = bytes(byte for byte in range(256) if byte == 9 or (byte >= 32 and byte != 127))
 
-# Fields that clients repeat and that are nobody's secret.
-MEMORABLE = frozenset(
-    """host connection user-agent accept accept-encoding accept-language accept-charset cache-control pragma
-    content-type content-length transfer-encoding expect te upgrade upgrade-insecure-requests origin dnt priority
-    sec-ch-ua sec-ch-ua-mobile sec-ch-ua-platform sec-fetch-site sec-fetch-mode sec-fetch-user sec-fetch-dest
-    x-forwarded-proto x-requested-with""".split()  # noqa: SIM905  # thirty quoted strings would be harder to read
+
+class Names(dict[str, str]):
+    """Field names as they are sent, in lower case: `NAMES["Host"]` is `"host"`, and what is no name `""`.
+
+    The usual ones need no pattern. None is added: what a client makes up is not remembered (RFC 9110 5.1).
+    """
+
+    def __missing__(self, name: str) -> str:
+        return name.lower() if METHOD.fullmatch(name) else ""
+
+
+NAMES = Names(
+    (spelled, name)
+    for name in """host connection user-agent accept accept-encoding accept-language cache-control pragma cookie
+    authorization referer origin content-type content-length transfer-encoding expect te dnt priority upgrade range
+    upgrade-insecure-requests sec-ch-ua sec-ch-ua-mobile sec-ch-ua-platform sec-fetch-site sec-fetch-mode
+    sec-fetch-user sec-fetch-dest if-none-match if-modified-since forwarded x-forwarded-for x-forwarded-host
+    x-forwarded-proto x-real-ip x-request-id x-requested-with traceparent""".split()  # noqa: SIM905  # forty quoted strings would be harder to read
+    for spelled in (name, name.title(), name.upper())
 )
-MEMO_ENTRIES = 1024
-MEMO_LINE = 256  # bytes; longer lines are rarely repeated and would make the memo large
-
-STARTS: dict[bytes, tuple[str, str, str | None]] = {}
-FIELDS: dict[bytes, tuple[str, str]] = {}
 
 
 class Fields:
@@ -80,46 +91,42 @@ class Fields:
         return Fields(headers, self.length, self.persistent, self.expects, self.minor)
 
 
-def parse_start(start: bytes) -> tuple[str, str, str | None]:
-    """Method, undecoded path and, for an absolute-form target, its authority: `b"GET /a"` is `("GET", "/a", None)`.
+def parse_target(line: str) -> tuple[str, str, str, str | None]:
+    """Method, undecoded path and query and, for an absolute-form target, its authority (RFC 9112 3, 3.2).
 
-    `start` is the request line up to the query or, without one, up to the version. Raises ProtocolError.
+    Example: `parse_target("GET /a?b")` is `("GET", "/a", "b", None)`. `line` is a request line without its version.
+    Raises ProtocolError.
     """
-    known = STARTS.get(start)
-    if known is not None:
-        return known
-    method, _, target = start.partition(b" ")
+    match = ORIGIN_FORM.fullmatch(line)
+    if match is None:
+        return parse_rare_target(line)
+    method, path, query = match.groups("")
+    return method, path, query, None
+
+
+def parse_rare_target(line: str) -> tuple[str, str, str, str | None]:
+    """An asterisk or an absolute-form; anything else is refused by the first rule that it breaks."""
+    start, mark, query = line.partition("?")
+    method, _, target = start.partition(" ")
     if not METHOD.fullmatch(method):
         raise ProtocolError("malformed request line", section="RFC 9112 3")
-    if method in (b"CONNECT", b"TRACE"):
-        raise ProtocolError(f"method {method.decode()} is not implemented", 501, "RFC 9110 9.3.6, 9.3.8")
-    if ORIGIN_FORM.fullmatch(target):
-        parsed = (method.decode(), target.decode(), None)
-        if len(start) <= MEMO_LINE:
-            if len(STARTS) >= MEMO_ENTRIES:
-                STARTS.clear()
-            STARTS[start] = parsed
-        return parsed
-    if target == b"*" and method == b"OPTIONS":
-        return ("OPTIONS", "*", None)
-    absolute = ABSOLUTE_FORM.fullmatch(target)
-    if absolute is None:
+    if method in ("CONNECT", "TRACE"):
+        raise ProtocolError(f"method {method} is not implemented", 501, "RFC 9110 9.3.6, 9.3.8")
+    path, authority = target, None
+    if absolute := ABSOLUTE_FORM.fullmatch(target):
+        authority, path = absolute.groups("")
+        if not authority:
+            raise ProtocolError("request target without a host", section="RFC 9110 4.2.1")
+        check_host(authority)
+        # RFC 9112 3.2.4: OPTIONS without a path in absolute-form is the asterisk in origin-form.
+        path = path or ("*" if method == "OPTIONS" else "/")
+    elif start != "OPTIONS *" and not ORIGIN_FORM.fullmatch(start):
         raise ProtocolError("malformed request target", section="RFC 9112 3.2")
-    authority, path = absolute.groups()
-    if not authority:
-        raise ProtocolError("request target without a host", section="RFC 9110 4.2.1")
-    check_host(authority)
-    # RFC 9112 3.2.4: OPTIONS without a path in absolute-form is the asterisk in origin-form.
-    return (method.decode(), (path or (b"*" if method == b"OPTIONS" else b"/")).decode(), authority.decode())
-
-
-def parse_query(query: bytes, path: str) -> str:
-    """The query behind `path`, undecoded. Raises ProtocolError for a character that cannot stand there."""
-    if path == "*":
+    if path == "*" and mark:
         raise ProtocolError("query behind an asterisk", section="RFC 9112 3.2.4")
-    if not QUERY.fullmatch(query):
+    if not re.fullmatch(QUERY, query):
         raise ProtocolError("malformed query in the request target", section="RFC 3986 3.4")
-    return query.decode()
+    return method, path, query, authority
 
 
 def parse_version(version: bytes) -> int:
@@ -134,18 +141,10 @@ def parse_version(version: bytes) -> int:
 
 def parse_field(line: bytes) -> tuple[str, str]:
     """Lower-case name and value of one field line (RFC 9112 5). Raises ProtocolError."""
-    known = FIELDS.get(line)
-    if known is not None:
-        return known
     match = FIELD.fullmatch(line.decode("latin-1"))
     if match is None:
         raise refusal_of_field(line)
-    name, value = match[1].lower(), match[2].strip(" \t")
-    if name in MEMORABLE and len(line) <= MEMO_LINE:
-        if len(FIELDS) >= MEMO_ENTRIES:
-            FIELDS.clear()
-        FIELDS[line] = (name, value)
-    return name, value
+    return match[1].lower(), match[2].strip(" \t")
 
 
 def refusal_of_field(line: bytes) -> ProtocolError:
@@ -159,7 +158,7 @@ def refusal_of_field(line: bytes) -> ProtocolError:
     if name[-1:] in (b" ", b"\t"):
         # Hides a Content-Length or Transfer-Encoding from one of two parsers.
         return ProtocolError("space before the colon of a header field", section="RFC 9112 5.1")
-    if METHOD.fullmatch(name):
+    if METHOD.fullmatch(name.decode("latin-1")):
         return ProtocolError(f"control character in the value of {name.decode()}", section="RFC 9110 5.5")
     return ProtocolError("illegal character in a header name", section="RFC 9110 5.1")
 
@@ -169,38 +168,46 @@ def parse_fields(rest: bytes, count: int) -> Fields:
 
     Raises ProtocolError: 400, or 431 for more than `count` fields, 417, 501, 505.
     """
-    version, *lines = rest.split(b"\r\n")
-    minor = 1 if version == b" HTTP/1.1" else parse_version(version)
+    lines = rest.decode("latin-1").split("\r\n")
+    minor = 1 if lines[0] == " HTTP/1.1" else parse_version(rest[: len(lines[0])])
+    del lines[0]
     if len(lines) > count:
         raise ProtocolError(f"more than {count} header fields", 431, "RFC 6585 5")
-    headers = Headers([FIELDS.get(line) or parse_field(line) for line in lines])
-    stated = headers.as_dict()
-    check_hosts(headers, minor)
+    stated: dict[str, str] = {}
+    # Without the bytes that are legal in a line, nothing but the line ends is left.
+    if len(rest.translate(None, LEGAL)) == 2 * len(lines):
+        for line in lines:
+            name, colon, value = line.partition(":")
+            if colon:
+                stated[NAMES[name]] = value.strip(" \t")
+    if len(stated) == len(lines) and "" not in stated:
+        headers = headers_of(stated)
+    else:  # a name that repeats, or an error
+        headers = Headers([parse_field(line) for line in rest.split(b"\r\n")[1:]])
+        stated = headers.as_dict()
+    if host := stated.get("host"):
+        if ", " in host and len(headers.getall("host")) > 1:
+            # RFC 9112 3.2: two of them are two different sites to two parsers.
+            raise ProtocolError("more than one Host", section="RFC 9112 3.2")
+        check_host(host)
+    elif host is None and minor == 1:
+        # An empty one is what a client sends whose target has no authority.
+        raise ProtocolError("missing Host", section="RFC 9112 3.2")
     framed = "content-length" in stated or "transfer-encoding" in stated
     length = body_length(stated, minor) if framed else 0
     expects = "expect" in stated and expects_continue(stated["expect"]) and minor == 1 and length != 0
-    return Fields(headers, length, is_persistent(stated.get("connection"), minor), expects, minor)
+    persistent = is_persistent(stated["connection"], minor) if "connection" in stated else minor == 1
+    return Fields(headers, length, persistent, expects, minor)
 
 
-def check_hosts(headers: Headers, minor: int) -> None:
-    """RFC 9112 3.2: exactly one Host, and a valid one. Two of them are two different sites to two parsers."""
-    host = headers.as_dict().get("host")
-    if host is None and minor == 1:
-        raise ProtocolError("missing Host", section="RFC 9112 3.2")
-    # An empty Host is what a client sends whose target has no authority (RFC 9112 3.2).
-    if host:
-        if ", " in host and len(headers.getall("host")) > 1:
-            raise ProtocolError("more than one Host", section="RFC 9112 3.2")
-        check_host(host.encode("latin-1"))
-
-
-def check_host(value: bytes) -> None:
+@lru_cache(maxsize=64)  # most requests are for a host that was asked for before
+def check_host(value: str) -> None:
     match = HOST.fullmatch(value)
     if match is None or (match[2] and int(match[2]) > 65535):
         raise ProtocolError("malformed host", section="RFC 3986 3.2.2")
-    if match[1] is not None:
+    if match[1]:
         try:
-            IPv6Address(match[1].decode())
+            IPv6Address(match[1])
         except AddressValueError:
             raise ProtocolError("malformed IPv6 address as host", section="RFC 3986 3.2.2") from None
 
@@ -230,7 +237,7 @@ def check_codings(codings: str, minor: int) -> None:
     names = [name.strip(" \t").lower() for name in codings.split(",")]
     if names == ["chunked"]:
         return
-    if names[-1] == "chunked" and names.count("chunked") == 1 and all(METHOD.fullmatch(n.encode()) for n in names):
+    if names[-1] == "chunked" and names.count("chunked") == 1 and all(METHOD.fullmatch(n) for n in names):
         raise ProtocolError("transfer coding other than chunked", 501, "RFC 9112 6.1")
     raise ProtocolError("Transfer-Encoding is not a final chunked", section="RFC 9112 6.3")
 
@@ -241,7 +248,9 @@ def expects_continue(expectation: str) -> bool:
     return True
 
 
-def is_persistent(connection: str | None, minor: int) -> bool:
+def is_persistent(connection: str, minor: int) -> bool:
     """RFC 9112 9.3: 1.1 persists unless it says close, 1.0 closes unless it says keep-alive."""
-    options = [] if connection is None else [option.strip(" \t").lower() for option in connection.split(",")]
+    options = [connection.lower()]
+    if "," in connection:
+        options = [option.strip(" \t") for option in options[0].split(",")]
     return "close" not in options and (minor == 1 or "keep-alive" in options)

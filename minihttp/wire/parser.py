@@ -17,7 +17,7 @@ from enum import Enum
 from ..errors import ProtocolError
 from ..headers import Headers
 from ..options import Limits
-from .head import Fields, parse_field, parse_fields, parse_query, parse_start, parse_version
+from .head import Fields, parse_field, parse_fields, parse_target, parse_version
 
 __all__ = ["AT_HEAD", "TRANSITIONS", "Head", "Parser", "State"]
 
@@ -152,9 +152,7 @@ class Parser:
         try:
             if eol - start > self._limits.request_line:
                 raise ProtocolError("request line too long", 414, "RFC 9110 15.5.15")
-            line, mark, raw_query = buffer[start : eol - 9].partition(b"?")
-            method, path, authority = parse_start(line)
-            query = parse_query(raw_query, path) if mark else ""
+            method, path, query, authority = parse_target(buffer[start : eol - 9].decode("latin-1"))
             if fields is None:
                 fields = self._new_fields(buffer[eol - 9 : end])
             if authority is not None:
@@ -170,7 +168,7 @@ class Parser:
             self._expect_body(fields.length)
         elif not self.buffer and end - start <= REMEMBERED:
             # A copy: asyncio reads into 256 KiB and gives the rest back, and what is kept of that leaves a hole.
-            self._last, self._head = bytes(memoryview(buffer)[start:]), head
+            self._last, self._head = b"".join((buffer[start:], b"")), head
         return head
 
     def _new_fields(self, rest: bytes) -> Fields:
@@ -218,10 +216,7 @@ class Parser:
     def _check_line(line: bytes) -> None:
         """The whole request line; its version first, which says most about a foreign protocol (HTTP/2's preface)."""
         parse_version(line[-9:])
-        start, mark, query = line[:-9].partition(b"?")
-        path = parse_start(start)[1]
-        if mark:
-            parse_query(query, path)
+        parse_target(line[:-9].decode("latin-1"))
 
     # -- bodies --------------------------------------------------------------------------------------------------
     # Each step takes what belongs to its state from the buffer and moves on; None says that more bytes are needed.

@@ -2,7 +2,7 @@
 
 Owns: which checks there are, and what becomes of an input that fails one.
 Must not know: where inputs come from.
-Invariant: whether an input fails depends on nothing but the input; the parser's memos of earlier ones are emptied.
+Invariant: whether an input fails depends on nothing but the input; the parser's memory of hosts is emptied.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from minihttp.wire import head
+from minihttp.wire.head import check_host
 
 from .fuzz import check
 from .fuzz_inputs import joined, parts
@@ -28,8 +28,7 @@ Check = Callable[[bytes], None]
 
 def check_input(raw: bytes) -> None:
     """All checks of one input. Raises AssertionError, and whatever the code raises that it must not."""
-    head.STARTS.clear()
-    head.FIELDS.clear()
+    check_host.cache_clear()
     data, cut = parts(raw)
     check(data, cut)
     check_replies(data, cut)

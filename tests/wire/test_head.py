@@ -4,13 +4,9 @@ import pytest
 
 from minihttp.errors import ProtocolError
 from minihttp.wire import head
-from minihttp.wire.head import parse_field, parse_fields, parse_query, parse_start, parse_version
+from minihttp.wire.head import NAMES, check_host, parse_field, parse_fields, parse_target, parse_version
 
-
-@pytest.fixture(autouse=True)
-def empty_memos() -> None:
-    head.STARTS.clear()
-    head.FIELDS.clear()
+HEAD = b" HTTP/1.1\r\nHost: a\r\n"
 
 
 def refusal(parse: object, *arguments: object) -> ProtocolError:
@@ -19,18 +15,40 @@ def refusal(parse: object, *arguments: object) -> ProtocolError:
     return caught.value
 
 
-def test_start_is_method_path_and_authority() -> None:
-    assert parse_start(b"GET /a") == ("GET", "/a", None)
-    assert parse_start(b"GET http://b:1/c") == ("GET", "/c", "b:1")
-    assert parse_start(b"OPTIONS *") == ("OPTIONS", "*", None)
-    assert parse_start(b"OPTIONS https://b") == ("OPTIONS", "*", "b")
-    assert refusal(parse_start, b"GET http:///a").section == "RFC 9110 4.2.1"
+def test_a_target_is_method_path_query_and_authority() -> None:
+    assert parse_target("GET /a") == ("GET", "/a", "", None)
+    assert parse_target("GET /a?b=%?") == ("GET", "/a", "b=%?", None)
+    assert parse_target("CONNECTED /") == ("CONNECTED", "/", "", None)
+    assert parse_target("GET http://b:1/c?d") == ("GET", "/c", "d", "b:1")
+    assert parse_target("GET HTTPS://b") == ("GET", "/", "", "b")
+    assert parse_target("OPTIONS *") == ("OPTIONS", "*", "", None)
+    assert parse_target("OPTIONS https://b") == ("OPTIONS", "*", "", "b")
 
 
-def test_query_and_version() -> None:
-    assert parse_query(b"a=%", "/") == "a=%"
-    assert refusal(parse_query, b"a b", "/").section == "RFC 3986 3.4"
-    assert refusal(parse_query, b"a", "*").section == "RFC 9112 3.2.4"
+@pytest.mark.parametrize(
+    ("line", "status", "section"),
+    [
+        ("GET", 400, "RFC 9112 3.2"),
+        ("GET  /", 400, "RFC 9112 3.2"),
+        ("G(T /?a b", 400, "RFC 9112 3"),
+        ("CONNECT /", 501, "RFC 9110 9.3.6, 9.3.8"),
+        ("TRACE /", 501, "RFC 9110 9.3.6, 9.3.8"),
+        ("GET *", 400, "RFC 9112 3.2"),
+        ("GET /<?a b", 400, "RFC 9112 3.2"),
+        ("GET http:///a", 400, "RFC 9110 4.2.1"),
+        ("GET http://a@b/", 400, "RFC 3986 3.2.2"),
+        ("GET /?a b", 400, "RFC 3986 3.4"),
+        ("GET http://a?b c", 400, "RFC 3986 3.4"),
+        ("OPTIONS *?", 400, "RFC 9112 3.2.4"),
+        ("OPTIONS http://a?b", 400, "RFC 9112 3.2.4"),
+    ],
+)
+def test_a_malformed_target_is_told_by_the_first_rule_it_breaks(line: str, status: int, section: str) -> None:
+    error = refusal(parse_target, line)
+    assert (error.http_status, error.section) == (status, section)
+
+
+def test_version() -> None:
     assert [parse_version(b" HTTP/1.%d" % minor) for minor in range(10)] == [0] + [1] * 9
     assert refusal(parse_version, b" HTTP/2.0").http_status == 505
 
@@ -45,17 +63,24 @@ def test_field_is_lower_case_name_and_stripped_value() -> None:
     [
         (b" a", "folded header field", "RFC 9112 5.2"),
         (b"a", "header field without a name", "RFC 9112 5"),
+        (b"host", "header field without a name", "RFC 9112 5"),
         (b":a", "header field without a name", "RFC 9112 5"),
         (b"", "header field without a name", "RFC 9112 5"),
         (b"a : b", "space before the colon of a header field", "RFC 9112 5.1"),
         (b"a: \x00", "control character in the value of a", "RFC 9110 5.5"),
+        (b"a: \r", "control character in the value of a", "RFC 9110 5.5"),
+        (b"a: \rb\n", "control character in the value of a", "RFC 9110 5.5"),
         (b"a\x00: b", "illegal character in a header name", "RFC 9110 5.1"),
         (b"\xe4: b", "illegal character in a header name", "RFC 9110 5.1"),
     ],
 )
 def test_a_malformed_field_is_told_by_its_rule(line: bytes, reason: str, section: str) -> None:
-    error = refusal(parse_field, line)
-    assert (error.reason, error.section, error.http_status) == (reason, section, 400)
+    for error in (
+        refusal(parse_field, line),
+        refusal(parse_fields, HEAD + line, 9),
+        refusal(parse_fields, HEAD + b"b: c\r\n" + line + b"\r\n\x00: d", 9),
+    ):
+        assert (error.reason, error.section, error.http_status) == (reason, section, 400)
 
 
 def test_every_byte_of_a_name_and_a_value_is_held_to_the_grammar() -> None:
@@ -67,29 +92,42 @@ def test_every_byte_of_a_name_and_a_value_is_held_to_the_grammar() -> None:
             (b"a: b%cc" % byte, byte in value),
             (b"a:%c" % byte, byte in value),
         ):
-            try:
-                parse_field(line)
-            except ProtocolError:
-                assert not legal, line
+            if legal:
+                name, read = parse_field(line)
+                assert parse_fields(HEAD + line, 9).headers.multi_items() == [("host", "a"), (name, read)]
             else:
-                assert legal, line
+                refusal(parse_field, line)
+                refusal(parse_fields, HEAD + line, 9)
 
 
 def test_every_byte_of_a_target_is_held_to_the_grammar() -> None:
     path = set(b"-._~!$&'()*+,;=:@/0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
     query = path | set(b"?[]{}|^`\\%")
     for byte in range(256):
-        for parse, arguments, legal in (
-            (parse_start, (b"GET /a%c" % byte,), byte in path),
-            (parse_start, (b"GET http://a/%c" % byte,), byte in path),
-            (parse_query, (b"a%c" % byte, "/"), byte in query),
+        for line, legal in (
+            ("GET /a%c", byte in path or byte == ord("?")),
+            ("GET http://a/%c", byte in path or byte == ord("?")),
+            ("GET /?a%c", byte in query),
+            ("GET http://a?%c", byte in query),
         ):
-            try:
-                parse(*arguments)  # type: ignore[operator]  # two functions of different arguments
-            except ProtocolError:
-                assert not legal, arguments
+            if legal:
+                parse_target(line % byte)
             else:
-                assert legal, arguments
+                refusal(parse_target, line % byte)
+
+
+def test_a_well_formed_head_is_not_read_line_by_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(head, "parse_field", None)
+    fields = parse_fields(HEAD + b"X-Unusual:\t1 \t2 \r\ncookie:\x85\xc3\xb6\xad: \xa0 \r\nDNT:", 9)
+    expected = [("host", "a"), ("x-unusual", "1 \t2"), ("cookie", "\x85\xc3\xb6\xad: \xa0"), ("dnt", "")]
+    assert fields.headers.multi_items() == expected
+    assert fields.headers.as_dict() == dict(expected)
+
+
+def test_a_name_may_repeat() -> None:
+    fields = parse_fields(HEAD + b"X: 1\r\nB: 2\r\nx: 3", 9)
+    assert fields.headers.multi_items() == [("host", "a"), ("x", "1"), ("b", "2"), ("x", "3")]
+    assert fields.headers["X"] == "1, 3"
 
 
 def test_fields_carry_what_they_say_about_the_message() -> None:
@@ -115,83 +153,45 @@ def test_another_authority_replaces_host_alone() -> None:
     assert fields.headers["host"] == "a"
 
 
-# -- memos -----------------------------------------------------------------------------------------------------------
+# -- what is remembered ------------------------------------------------------------------------------------------------
 
 
-def test_what_repeats_is_parsed_once() -> None:
-    for parse, line in ((parse_field, b"Accept: */*"), (parse_start, b"GET /a")):
-        first, second, third = parse(line), parse(line), parse(line)
-        assert first == second
-        assert second is third
+def test_usual_names_need_no_pattern(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(head, "METHOD", None)
+    for name in ("host", "Host", "HOST", "User-Agent", "user-agent", "sec-ch-ua", "DNT", "Cookie"):
+        assert NAMES[name] == name.lower()
 
 
-def test_memos_are_bounded() -> None:
-    for i in range(5000):
-        parse_field(b"User-Agent: %d" % i)
-        parse_start(b"GET /%d" % i)
-        assert len(head.FIELDS) <= head.MEMO_ENTRIES
-        assert len(head.STARTS) <= head.MEMO_ENTRIES
-    assert parse_field(b"User-Agent: 0") == ("user-agent", "0")
-    assert parse_start(b"GET /0") == ("GET", "/0", None)
+def test_nothing_is_remembered_of_a_name_that_a_client_makes_up() -> None:
+    known = dict(NAMES)
+    assert [NAMES[name] for name in ("X-Secret", "x y", "", "\xe4")] == ["x-secret", "", "", ""]
+    assert dict(NAMES) == known
+    assert all(name.lower() == lower for name, lower in known.items())
 
 
-def test_long_lines_are_not_remembered() -> None:
-    fits = b"User-Agent: " + b"a" * (head.MEMO_LINE - 12)
-    parse_field(fits)
-    parse_field(fits + b"a")
-    assert list(head.FIELDS) == [fits]
-    fits = b"GET /" + b"a" * (head.MEMO_LINE - 5)
-    parse_start(fits)
-    parse_start(fits + b"a")
-    assert list(head.STARTS) == [fits]
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        b"Cookie: session=secret", b"Authorization: Bearer secret", b"Proxy-Authorization: Basic secret",
-        b"X-Api-Key: secret", b"X-CSRF-Token: secret", b"Referer: http://a/?token=secret", b"Sec-WebSocket-Key: secret",
-        b"If-None-Match: secret", b"X-Forwarded-For: secret", b"From: secret",
-    ],
-)  # fmt: skip
-def test_no_secret_is_remembered(line: bytes) -> None:
-    parse_fields(b" HTTP/1.1\r\nHost: a\r\n" + line, 9)
-    assert b"secret" not in b"".join(head.FIELDS)
-
-
-def test_no_query_is_remembered() -> None:
-    parse_start(b"GET /a")
-    parse_query(b"token=secret", "/a")
-    parse_start(b"GET http://secret@b/".replace(b"@", b"."))
-    assert list(head.STARTS) == [b"GET /a"]
-
-
-MALFORMED = [b"Host : a", b"Host: \x00", b" Host: a", b"Ho\xe4st: a", b"Host", b"Host: a\r", b"Host: a\n"]
-
-
-@pytest.mark.parametrize("line", MALFORMED)
-def test_nothing_malformed_is_remembered(line: bytes) -> None:
+def test_the_memory_of_hosts_is_bounded_and_holds_no_refusal() -> None:
+    check_host.cache_clear()
+    for number in range(1000):
+        parse_fields(b" HTTP/1.1\r\nHost: %d.example" % number, 1)
+    assert check_host.cache_info().currsize == check_host.cache_info().maxsize == 64
+    check_host.cache_clear()
     for _ in range(2):
-        refusal(parse_field, line)
-    assert head.FIELDS == {}
+        refusal(parse_fields, b" HTTP/1.1\r\nHost: a@b", 1)
+        parse_fields(b" HTTP/1.1\r\nHost: a", 1)
+    assert check_host.cache_info()[:2] == (1, 3)  # hits, misses
 
 
-@pytest.mark.parametrize("start", [b"GET", b"GET  /", b"GET /<", b"G(T /", b"CONNECT /", b"TRACE /", b"GET *"])
-def test_no_malformed_start_is_remembered(start: bytes) -> None:
-    for _ in range(2):
-        refusal(parse_start, start)
-    assert head.STARTS == {}
+@pytest.mark.parametrize("host", [b"a:65535", b"a:00080", b"a:", b"[::1]:65535", b"[::1]", b"a%41"])
+def test_hosts(host: bytes) -> None:
+    assert parse_fields(b" HTTP/1.1\r\nHost: " + host, 1).headers["host"] == host.decode()
 
 
-def test_lines_that_differ_in_a_byte_are_not_taken_for_each_other() -> None:
-    assert parse_field(b"Host: a") == ("host", "a")
-    assert parse_field(b"Host: A") == ("host", "A")
-    assert parse_field(b"Host:  a") == ("host", "a")
-    assert parse_start(b"GET /a") != parse_start(b"GET /A")
-    refusal(parse_field, b"Host: a\x7f")
+@pytest.mark.parametrize("host", [b"a:65536", b"a:99999", b"a:000080", b":80", b"[::1]:65536", b"[:1]", b"[]", b"a:b"])
+def test_malformed_hosts(host: bytes) -> None:
+    assert refusal(parse_fields, b" HTTP/1.1\r\nHost: " + host, 1).section == "RFC 3986 3.2.2"
 
 
-def test_a_remembered_field_is_still_weighed_with_the_others() -> None:
+def test_fields_that_were_read_before_are_weighed_with_the_others() -> None:
     parse_fields(b" HTTP/1.1\r\nHost: a\r\nContent-Length: 5", 9)
     parse_fields(b" HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked", 9)
     assert refusal(parse_fields, b" HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked", 9)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -326,7 +327,7 @@ def test_a_byte_that_drips_in_costs_no_look_at_those_before(name: str, monkeypat
     illegal = Counting(module.ILLEGAL)
     lines = []
     monkeypatch.setattr(module, "ILLEGAL", illegal)
-    monkeypatch.setattr(module, "parse_start", lambda line: lines.append(line) or ("GET", "/", None))
+    monkeypatch.setattr(module, "parse_target", lambda line: lines.append(line) or ("GET", "/", "", None))
     data = DRIPS[name]
     requests, refusal, _ = read(one_by_one(data))
     assert (len(requests), refusal) == (1, None)
@@ -353,6 +354,15 @@ def test_no_pattern_backtracks_beyond_reason() -> None:
     ):
         _, refusal, _ = read([data])
         assert refusal is not None, data[:60]
+
+
+def test_of_what_came_a_copy_is_kept() -> None:
+    parser = Parser(Limits())
+    came = b"".join((GET, b""))
+    before = sys.getrefcount(came)
+    parser.feed(came)
+    assert parser.head() is not None
+    assert sys.getrefcount(came) == before
 
 
 def test_bytes_that_were_taken_are_not_kept() -> None:
