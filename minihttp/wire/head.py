@@ -24,13 +24,14 @@ from ..headers import Headers, headers_of
 
 __all__ = ["Fields", "parse_field", "parse_fields", "parse_target", "parse_version"]
 
-# RFC 9110 5.6.2, RFC 3986 3.3. Every class names the characters it holds: none lets in anything beyond ASCII.
-TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+# RFC 9110 5.6.2, RFC 3986 3.3. Every class names the characters it holds: none lets in anything beyond ASCII. None
+# overlaps with what may follow it, so that it gives nothing back (`*+`): what does not match is refused after one look.
+TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 # A run of plain characters between two % is one step to the matcher, and can be read in no other way.
-PATH = r"/[A-Za-z0-9\-._~!$&'()*+,;=:@/]*(?:%[0-9A-Fa-f]{2}[A-Za-z0-9\-._~!$&'()*+,;=:@/]*)*"
-NAME = r"(?=[^:])[A-Za-z0-9\-._~!$&'()*+,;=]*(?:%[0-9A-Fa-f]{2}[A-Za-z0-9\-._~!$&'()*+,;=]*)*"
+PATH = r"/[A-Za-z0-9\-._~!$&'()*+,;=:@/]*+(?:%[0-9A-Fa-f]{2}[A-Za-z0-9\-._~!$&'()*+,;=:@/]*+)*"
+NAME = r"(?=[^:])[A-Za-z0-9\-._~!$&'()*+,;=]*+(?:%[0-9A-Fa-f]{2}[A-Za-z0-9\-._~!$&'()*+,;=]*+)*"
 # Browsers send []{}|^`\ and a lone % in a query as they were typed (WHATWG URL); none of them can harm the framing.
-QUERY = r"[A-Za-z0-9\-._~!$&'()*+,;=:@/?%\[\]{}|^`\\]*"
+QUERY = r"[A-Za-z0-9\-._~!$&'()*+,;=:@/?%\[\]{}|^`\\]*+"
 
 METHOD = re.compile(TOKEN)
 # RFC 9112 3, 3.2.1: method, path and query, as nearly every request line has them.
@@ -41,7 +42,7 @@ VERSION = re.compile(rb" HTTP/([0-9])\.([0-9])")
 # RFC 3986 3.2.2, 3.2.3: an IP literal or a name, then a port. Userinfo has no place in Host.
 HOST = re.compile(rf"(?:\[([0-9A-Fa-f:.]+)\]|{NAME})(?::(?:[0-9]{{0,4}}|([0-9]{{5}})))?")
 # No optional whitespace in the pattern: two adjacent classes that both match a blank would backtrack quadratically.
-FIELD = re.compile(rf"({TOKEN}):([\t\x20-\x7e\x80-\xff]*)")
+FIELD = re.compile(rf"({TOKEN}):([\t\x20-\x7e\x80-\xff]*+)")
 DIGITS = re.compile(r"[0-9]+")
 # RFC 9110 5.5: every byte of a field line but the controls.
 LEGAL = bytes(byte for byte in range(256) if byte == 9 or (byte >= 32 and byte != 127))
