@@ -241,7 +241,7 @@ class Mapper(Generic[T]):
 
         Raises QueryError for a stored value that is none of the field's type.
         """
-        return [self._make(row_values(row)) for row in rows]
+        return [self.make(row_values(row)) for row in rows]
 
     def pick(self, rows: Sequence[Row]) -> list[T]:
         """One object per row of any SQL; its columns stand in any order, and those that are no fields are left out.
@@ -253,7 +253,7 @@ class Mapper(Generic[T]):
             raise QueryError(
                 f"{self.model.__name__} needs a column {missing[0]!r}; the result has {', '.join(rows[0])}"
             )
-        return [self._make([row[name] for name in self.names]) for row in rows]
+        return [self.make([row[name] for name in self.names]) for row in rows]
 
     def has_key(self, record: T) -> bool:
         """Whether the object brings its own id; None, and 0 for an integer, leave it to the database."""
@@ -267,7 +267,8 @@ class Mapper(Generic[T]):
         object.__setattr__(record, name, value)
         return record
 
-    def _make(self, values: Sequence[Any]) -> T:
+    def make(self, values: Sequence[Any]) -> T:
+        """The object of these values, in the order of `names`. Raises QueryError for one that is none of its type."""
         if self._decoders:
             values = list(values)
             for place, decode in self._decoders:

@@ -16,6 +16,7 @@ from .batches import add_batch, cut
 from .errors import DataError, IntegrityError, NotFound, QueryError, StaleVersion, UsageError
 from .executor import Executor, Params
 from .mapping import Mapper
+from .rows import row_values
 from .statements import SECOND_ROW, WITHOUT_LIMIT, Statements
 from .tables import TableCheck
 from .values import MYSQL_TYPES, SQLITE_TYPES, to_driver
@@ -71,11 +72,14 @@ class Repository(Generic[T]):
     # --- reading ---------------------------------------------------------------------------------------------------
 
     async def get(self, id: Any, /) -> T:
-        """The object with this id: `await users.get(7)`. Raises NotFound."""
-        rows = await (await self._ready()).all(self._statements.get, {"id": self._id(id)})
-        if not rows:
-            raise self._missing()
-        return self._mapper.load(rows)[0]
+        """The object with this id: `await users.get(7)`. Raises NotFound, and MultipleRows for a key that is no key."""
+        if not self._check.is_done:
+            await self._check.run(self._db)
+        try:
+            row = await self._db.one(self._statements.get, {"id": self._id(id)})
+        except NotFound:
+            raise self._missing() from None
+        return self._mapper.make(row_values(row))
 
     async def find(
         self,
