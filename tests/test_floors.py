@@ -31,7 +31,7 @@ testing/ · cli <- __main__
 DB_WING = """
 db/errors · db/alarm · db/piecemeal
     <- db/url · db/hosts · db/values · db/rows · db/waiting · db/deadline · db/mysql_errors
-    <- db/sql · db/mapping · db/connection · db/session · db/tls <- db/holding · db/statements · db/executor <- db/pool
+    <- db/sql · db/mapping · db/connection · db/tls <- db/session · db/holding · db/statements <- db/executor <- db/pool
     <- db/transaction | db/mysql | db/sqlite | db/tables | db/batches
     <- db/database <- db/repository · db/lock <- db/migrations <- db/__init__
 """

@@ -103,30 +103,26 @@ class Lent(Generic[C]):
         )
 
 
-class Idle(Generic[C]):
+class Idle(list[Slot[C]]):
     """The idle connections, last in, first out. Beyond `least`, those nobody took for `limit` seconds are dropped."""
 
     def __init__(self, limit: float, least: int, drop: Callable[[Slot[C]], None]) -> None:
-        self._slots: list[Slot[C]] = []
+        super().__init__()
         self._limit = limit
         self._least = least
         self._drop = drop
         self._alarm = Alarm(self._reap)
 
-    def __len__(self) -> int:
-        return len(self._slots)
-
-    def push(self, slot: Slot[C], now: float) -> None:
-        """Keep a connection that was just given back."""
-        slot.since = now
-        self._slots.append(slot)
+    def push(self, slot: Slot[C]) -> None:
+        """Keep a connection that was just given back, `since` now."""
+        self.append(slot)
         if self._alarm.at == inf:
             self._alarm.by(self._next())
 
-    def pop(self, now: float) -> Slot[C] | None:
+    def take(self, now: float) -> Slot[C] | None:
         """The connection that was given back last; dropped on the way: those that are closed or too old."""
-        while self._slots:
-            slot = self._slots.pop()
+        while self:
+            slot = self.pop()
             if slot.is_good(now):
                 return slot
             self._drop(slot)
@@ -134,17 +130,17 @@ class Idle(Generic[C]):
 
     def clear(self) -> None:
         """Drop all of them."""
-        while self._slots:
-            self._drop(self._slots.pop())
+        while self:
+            self._drop(self.pop())
         self._alarm.stop()
 
     def _next(self) -> float:
         """When the connection that was given back first is to be dropped."""
-        return self._slots[0].since + self._limit if len(self._slots) > self._least else inf
+        return self[0].since + self._limit if len(self) > self._least else inf
 
     def _reap(self, now: float) -> float:
         while self._next() <= now:
-            self._drop(self._slots.pop(0))
+            self._drop(self.pop(0))
         return self._next()
 
 

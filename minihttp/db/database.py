@@ -16,12 +16,12 @@ from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from .connection import Connector
-from .deadline import Deadline
+from .deadline import Deadline, Limit
 from .errors import Conflict, UsageError
 from .executor import Queries, RowStream
 from .pool import Pool, PoolStats
-from .session import ISOLATION_LEVELS, Answer, Isolation, Session, Statement
-from .sql import split_statements
+from .session import ISOLATION_LEVELS, Answer, Isolation, Session
+from .sql import Statement, Values, split_statements
 from .transaction import Transaction
 from .url import DatabaseURL, Engine, parse_url
 
@@ -137,8 +137,8 @@ class Database(Queries):
         try:
             for number, each in enumerate(statements, 1):
                 try:
-                    with self.deadline.limit("script", default=False):
-                        await session.run(Statement(each, (), "script", False))
+                    with Limit(self.deadline, "script", default=False):
+                        await session.run(Statement(each, "script", False))
                 except Exception as error:
                     error.add_note(f"in statement {number} of {len(statements)} of the script: {each[:200]}")
                     raise
@@ -154,17 +154,17 @@ class Database(Queries):
         if self._pool is not None:
             self._pool.release(session, lost=session.was_lost)
 
-    async def _answer(self, statement: Statement) -> Answer:
+    async def _answer(self, statement: Statement, values: Values) -> Answer:
         pool = self._open_pool()
-        with self.deadline.limit(statement.keyword):
-            session = await pool.acquire()
+        with Limit(self.deadline, statement.keyword) as limit:
+            session = await pool.acquire(limit.task, limit.begun)
             try:
-                return await session.run(statement)
+                return await session.run(statement, values)
             finally:
                 pool.release(session, lost=session.was_lost)
 
-    def _rows(self, statement: Statement) -> RowStream:
-        return DatabaseRows(self, statement)
+    def _rows(self, statement: Statement, values: Values) -> RowStream:
+        return DatabaseRows(self, statement, values)
 
     def _open_pool(self) -> Pool[Session]:
         if self._pool is None:
@@ -180,8 +180,8 @@ class Database(Queries):
 class DatabaseRows(RowStream):
     """The rows of `db.iterate`, on a connection of their own until the end."""
 
-    def __init__(self, database: Database, statement: Statement) -> None:
-        super().__init__(statement, database.deadline)
+    def __init__(self, database: Database, statement: Statement, values: Values) -> None:
+        super().__init__(statement, values, database.deadline)
         self._database = database
 
     async def _enter(self) -> Session:

@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from math import inf
 from types import TracebackType
+from typing import Self
 
 from .alarm import Alarm
 from .errors import Timeout, UsageError
@@ -50,14 +51,6 @@ class Deadline:
         until = self.until.get()
         return inf if until is None else until - asyncio.get_running_loop().time()
 
-    def limit(self, what: str, *, default: bool = True) -> Limit:
-        """The limit of one piece of work: `with deadline.limit("SELECT"): ...`.
-
-        `what` is the first word of the statement, for the text of Timeout, which is raised before the block where the
-        time is over already, else out of it.
-        """
-        return Limit(self, what, self.default if default else inf)
-
     def stop(self) -> None:
         """Stop the timer: there will be no work for now."""
         self.alarm.stop()
@@ -80,39 +73,41 @@ class Deadline:
 class Limit:
     """One piece of work of the current task, which is cancelled when its time is over, as `asyncio.timeout` does it.
 
-    The time runs from the making on, to the end of the block of `with`.
+    Example: `with Limit(deadline, "SELECT"): ...`. The time runs from the making on, to the end of the block. `what` is
+    the first word of the statement, for the text of Timeout, which is raised before the block where the time is over
+    already, else out of it. Without `default` there is no limit but that of `within`.
     """
 
-    __slots__ = ("_cancels", "_deadline", "_task", "_what", "is_over", "until")
+    __slots__ = ("_cancels", "_deadline", "_what", "begun", "is_over", "task", "until")
 
-    def __init__(self, deadline: Deadline, what: str, seconds: float) -> None:
+    def __init__(self, deadline: Deadline, what: str, *, default: bool = True) -> None:
         loop = deadline.loop or asyncio.get_running_loop()
         until, now = deadline.until.get(), loop.time()
         if until is None:
-            until = now + seconds
+            until = now + deadline.default if default else inf
         elif now >= until:
             raise Timeout(f"the time given by `within` was over before {what} was begun")
         task = asyncio.current_task(loop)
         if task is None:
             raise UsageError("this database was opened on another event loop: open one on each loop that uses it")
         self._deadline, self._what, self.until, self.is_over = deadline, what, until, False
-        self._task, self._cancels = task, task.cancelling()
+        self.task, self.begun, self._cancels = task, now, task.cancelling()
         deadline.running.add(self)
         if until < deadline.alarm.at:
             deadline.alarm.by(until)
 
-    def __enter__(self) -> None:
-        pass
+    def __enter__(self) -> Self:
+        return self
 
     def end(self) -> None:
         """The time is over."""
         self.is_over = True
-        self._task.cancel()
+        self.task.cancel()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._deadline.running.discard(self)
         # Where somebody else cancelled the task too, more cancellations are left than there were: that one goes on.
-        if self.is_over and self._task.uncancel() <= self._cancels and isinstance(error, asyncio.CancelledError):
+        if self.is_over and self.task.uncancel() <= self._cancels and isinstance(error, asyncio.CancelledError):
             raise self._deadline.late(self._what) from None

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 from ..waits import waiting_for
-from .deadline import Deadline
+from .deadline import Deadline, Limit
 from .errors import MultipleRows, NotFound, QueryError, UsageError
 from .rows import Row, index_of, make_rows
-from .session import Answer, Session, Statement, Stream
-from .sql import compile_sql
+from .session import Answer, Session, Stream
+from .sql import Statement, Values, compile_sql
 from .url import Engine
 
 __all__ = ["Executor", "Params", "Queries", "Result", "RowStream"]
@@ -63,36 +63,36 @@ class Queries(ABC):
 
     async def all(self, sql: str, params: Params = None, /, **named: Any) -> list[Row]:
         """Every row: `await db.all("SELECT * FROM user WHERE city = :city", city="北京")`."""
-        answer = await self._answer(self._statement(sql, params, named))
-        return make_rows(answer.columns, answer.rows)
+        columns, rows, _, _ = await self._answer(*self._bound(sql, params, named))
+        return make_rows(columns, rows)
 
     async def one(self, sql: str, params: Params = None, /, **named: Any) -> Row:
         """The one row there is: `await db.one("SELECT * FROM user WHERE id = :id", id=7)`.
 
         Raises NotFound (404) where there is none, MultipleRows where there are more.
         """
-        answer = await self._answer(self._statement(sql, params, named))
-        if len(answer.rows) != 1:
-            if answer.rows:
-                raise MultipleRows(f"`one` found {len(answer.rows)} rows: add a condition or a LIMIT, or use `all`")
+        columns, rows, _, _ = await self._answer(*self._bound(sql, params, named))
+        if len(rows) != 1:
+            if rows:
+                raise MultipleRows(f"`one` found {len(rows)} rows: add a condition or a LIMIT, or use `all`")
             raise NotFound("there is no such row")
-        return Row(index_of(answer.columns), answer.rows[0])
+        return Row(index_of(columns), rows[0])
 
     async def scalar(self, sql: str, params: Params = None, /, **named: Any) -> Any:
         """The first value of the first row, or None: `await db.scalar("SELECT COUNT(*) FROM user")`."""
-        answer = await self._answer(self._statement(sql, params, named))
-        return answer.rows[0][0] if answer.rows else None
+        _, rows, _, _ = await self._answer(*self._bound(sql, params, named))
+        return rows[0][0] if rows else None
 
     async def execute(self, sql: str, params: Params = None, /, **named: Any) -> Result:
         """Run a statement for what it does: `(await db.execute("DELETE FROM user WHERE id = :id", id=7)).rowcount`."""
-        answer = await self._answer(self._statement(sql, params, named))
-        return Result(answer.rowcount, answer.last_id)
+        _, _, rowcount, last_id = await self._answer(*self._bound(sql, params, named))
+        return Result(rowcount, last_id)
 
     def iterate(self, sql: str, params: Params = None, /, **named: Any) -> RowStream:
         """Rows one after another, without all of them in memory: `async for row in db.iterate("SELECT ..."): ...`."""
-        return self._rows(self._statement(sql, params, named))
+        return self._rows(*self._bound(sql, params, named))
 
-    def _statement(self, sql: str, params: Params, named: dict[str, Any]) -> Statement:
+    def _bound(self, sql: str, params: Params, named: dict[str, Any]) -> tuple[Statement, Values]:
         compiled = compile_sql(sql, self.engine)
         if params is None:
             values: Mapping[str, Any] = named
@@ -100,19 +100,19 @@ class Queries(ABC):
             values = {**params, **named} if named else params
         else:
             raise QueryError(f"parameters are passed by name, or as one mapping, not as {type(params).__name__}")
-        if not compiled.leaves_session_clean and compiled.keyword in TRANSACTION_WORDS:
+        statement, bound = compiled.bind(values)
+        if not statement.is_clean and statement.keyword in TRANSACTION_WORDS:
             raise UsageError(
-                f"{compiled.keyword} is not run by hand: use `async with db.transaction() as tx`, and for a savepoint "
+                f"{statement.keyword} is not run by hand: use `async with db.transaction() as tx`, and for a savepoint "
                 "`tx.transaction()`"
             )
-        text, bound = compiled.bind(values)
-        return Statement(text, bound, compiled.keyword, compiled.leaves_session_clean)
+        return statement, bound
 
     @abstractmethod
-    async def _answer(self, statement: Statement) -> Answer: ...
+    async def _answer(self, statement: Statement, values: Values) -> Answer: ...
 
     @abstractmethod
-    def _rows(self, statement: Statement) -> RowStream: ...
+    def _rows(self, statement: Statement, values: Values) -> RowStream: ...
 
 
 class RowStream(ABC):
@@ -122,8 +122,9 @@ class RowStream(ABC):
     its own. This one gives its connection back as soon as nobody refers to it.
     """
 
-    def __init__(self, statement: Statement, deadline: Deadline) -> None:
+    def __init__(self, statement: Statement, values: Values, deadline: Deadline) -> None:
         self._statement: Statement | None = statement
+        self._values = values
         self._deadline = deadline
         self._text = statement.text
         self._session: Session | None = None
@@ -155,11 +156,12 @@ class RowStream(ABC):
         self._check_alone()
         self._busy = True
         statement, self._statement = self._statement, None
+        values, self._values = self._values, ()
         try:
-            with self._deadline.limit("SELECT"):
+            with Limit(self._deadline, "SELECT"):
                 if statement is not None:
                     self._session = await self._enter()
-                    self._stream = await self._session.stream(statement)
+                    self._stream = await self._session.stream(statement, values)
                 stream = self._stream
                 if stream is None:
                     return False

@@ -25,8 +25,8 @@ from .errors import DatabaseError, MigrationError, OutcomeUnknown, QueryError, U
 from .executor import TRANSACTION_WORDS, Executor
 from .lock import Lock
 from .rows import Row
-from .session import Session, Statement
-from .sql import Compiled, Style, split_statements
+from .session import Session
+from .sql import Compiled, Statement, Style, split_statements
 
 __all__ = ["Migration", "MigrationState", "migrate", "migration_plan", "migration_status"]
 
@@ -181,7 +181,7 @@ class Work:
 
 async def run_alone(session: Session, text: str) -> None:
     """One statement on MySQL, without a deadline. Raises DatabaseError."""
-    await session.run(Statement(text, (), "script", False))
+    await session.run(Statement(text, "script", False))
     if session.in_transaction:
         raise UsageError("it leaves a transaction open, which is rolled back now: do not turn autocommit off")
 
@@ -229,7 +229,7 @@ def read_file(path: Path, style: Style) -> Migration:
         # Editors on Windows put a mark in front of the text, which MySQL would take for a part of the first word.
         statements = split_statements(path.read_text(encoding="utf-8-sig"), style)
         for number, text in enumerate(statements, 1):
-            word = Compiled(text, style).keyword
+            word = Compiled(text, style).statement.keyword
             if word in TRANSACTION_WORDS:
                 raise MigrationError(
                     f"{path.name}, statement {number}, is {word}: leave it out; on SQLite a file is a transaction "

@@ -23,7 +23,8 @@ from . import mysql_errors
 from .errors import DatabaseError, QueryError, Unavailable
 from .hosts import Address, Hosts, host_and_port, obstacle
 from .piecemeal import Piecemeal
-from .session import Answer, Isolation, Session, Statement, Stream
+from .session import Answer, Isolation, Session, Stream
+from .sql import Statement, Values
 from .tls import tls_context
 from .url import DatabaseURL, Engine
 
@@ -201,7 +202,7 @@ class MySQLSession(Session):
 
     @property
     def in_transaction(self) -> bool:
-        return bool(self._driver.get_transaction_status())
+        return self._driver.get_transaction_status()  # type: ignore[no-any-return]  # a bool; the stubs leave it open
 
     async def ping(self) -> bool:
         await self._driver.ping(reconnect=False)
@@ -230,41 +231,41 @@ class MySQLSession(Session):
 
     async def begin(self, isolation: Isolation | None, read_only: bool) -> None:
         if isolation is not None:
-            await self.run(Statement(f"SET TRANSACTION ISOLATION LEVEL {isolation.upper()}", (), "START", True))
+            await self.run(Statement(f"SET TRANSACTION ISOLATION LEVEL {isolation.upper()}", "START", True))
         await self.command("START TRANSACTION READ ONLY" if read_only else "START TRANSACTION")
 
     # ---- statements
 
-    async def _run(self, statement: Statement) -> Answer:
+    async def _run(self, statement: Statement, values: Values) -> Answer:
         text, prepared, doing = statement.text, self._prepared, "PREPARE"
         try:
             if text in prepared:
                 prepared.move_to_end(text)
-            elif self._limit and (statement.values or statement.keyword in PREPARED):
-                await self._prepare(statement)
+            elif self._limit and (values or statement.keyword in PREPARED):
+                await self._prepare(text, values)
             doing = statement.keyword
             known, description, columns = prepared.get(text, AS_TEXT)
             if known is None:
-                return await self._run_text(statement)
+                return await self._run_text(text, values)
             # Not `execute`: this is what its cursors call, and cheaper for rows whose columns it has seen before.
             cursor = self._cursor
-            if await known._execute_cursor(statement.values, cursor):
+            if await known._execute_cursor(values, cursor):
                 if cursor.description is not description:  # the same object until the table is changed
                     columns = columns_of(cursor.description)
                     prepared[text] = known, cursor.description, columns
-                return Answer(columns, cursor._rows, cursor.rowcount, None)
+                return columns, cursor._rows, cursor.rowcount, None
             result = self._driver._result
             return answer(columns_of(result.description), result.rows, result.affected_rows, result.insert_id)
         except BaseException as error:
             self.explain(error, doing)
             raise
 
-    async def _prepare(self, statement: Statement) -> None:
+    async def _prepare(self, text: str, values: Values) -> None:
         """Prepare the statement on this connection, or remember that it goes as text."""
-        text, cache = statement.text, self._prepared
+        cache = self._prepared
         try:
             # Only the compiler's own marks and its doubled % are in the text: see `sql.Compiled.bind`.
-            marked = text % (("?",) * len(statement.values)) if statement.values else text
+            marked = text % (("?",) * len(values)) if values else text
             cache[text] = await self._driver.prepare(marked), None, ()
         except driver_errors.Error as error:
             if code_and_text(error)[0] not in UNPREPARABLE:
@@ -273,19 +274,17 @@ class MySQLSession(Session):
         if len(cache) > self._limit and (oldest := cache.popitem(last=False)[1][0]) is not None:
             await oldest.close()
 
-    async def _run_text(self, statement: Statement) -> Answer:
+    async def _run_text(self, text: str, values: Values) -> Answer:
         cursor: Any = self._driver.cursor(QuietCursor)
-        await cursor.execute(self._as_text(statement))
+        await cursor.execute(self._as_text(text, values))
         rows: Sequence[Any] = await cursor.fetchall() if cursor.description else ()
         found = answer(columns_of(cursor.description), rows, cursor.rowcount, cursor.lastrowid)
         while await cursor.nextset():  # of a procedure; the first result counts
             pass
         return found
 
-    def _as_text(self, statement: Statement) -> str:
-        if not statement.values:
-            return statement.text
-        return statement.text % tuple(map(self._literal, statement.values))
+    def _as_text(self, text: str, values: Values) -> str:
+        return text % tuple(map(self._literal, values)) if values else text
 
     def _literal(self, value: Any) -> str:
         # The driver escapes bytes with backslashes even where the session's mode gives them no meaning.
@@ -312,10 +311,10 @@ class MySQLSession(Session):
 
     # ---- streams
 
-    async def _open_stream(self, statement: Statement) -> Stream:
+    async def _open_stream(self, statement: Statement, values: Values) -> Stream:
         try:
             cursor: Any = self._driver.cursor(QuietStream)
-            await cursor.execute(await self._streamable(statement))
+            await cursor.execute(await self._streamable(statement.text, values))
             return MySQLStream(self, cursor, statement.keyword)
         except BaseException as error:
             self.explain(error, statement.keyword)
@@ -325,16 +324,15 @@ class MySQLSession(Session):
         """For a stream: read no more of it than somebody waits for."""
         return Piecemeal(self._transport, self._driver._proto)
 
-    async def _streamable(self, statement: Statement) -> str:
+    async def _streamable(self, text: str, values: Values) -> str:
         """Text to stream. The driver streams text only, so values go ahead, bound, into variables of the session."""
-        values = statement.values
         if not values or not self._limit:
-            return self._as_text(statement)
+            return self._as_text(text, values)
         names = [f"@minihttp_{number}" for number in range(len(values))]
-        text = statement.text % (("?",) * len(values))
+        marked = text % (("?",) * len(values))
         setting = ", ".join(f"{name} = %s" for name in ("@minihttp_sql", *names))
-        await self._run(Statement(f"SET {setting}", (text, *values), "SELECT", True))
-        await self._run(Statement("PREPARE minihttp FROM @minihttp_sql", (), "PREPARE", True))
+        await self._run(Statement(f"SET {setting}", "SELECT", True), (marked, *values))
+        await self._run(Statement("PREPARE minihttp FROM @minihttp_sql", "PREPARE", True), ())
         return f"EXECUTE minihttp USING {', '.join(names)}"
 
 
@@ -364,7 +362,7 @@ class MySQLStream(Stream):
 
 
 def answer(columns: tuple[str, ...], rows: Any, affected: int, insert_id: int) -> Answer:
-    return Answer(columns, rows or (), len(rows) if columns else affected, insert_id or None)
+    return columns, rows or (), len(rows) if columns else affected, insert_id or None
 
 
 def columns_of(description: Any) -> tuple[str, ...]:

@@ -60,6 +60,9 @@ class State(Enum):
     CLOSED = "closed"
 
 
+OPEN, CLOSING, CLOSED = State  # up to Python 3.11 `State.OPEN` takes 0.1 us, twice per query
+
+
 class Pool(Lent[C]):
     """At most `options.pool_size` connections; `acquire` and `release` are made for `try ... finally`.
 
@@ -70,7 +73,7 @@ class Pool(Lent[C]):
         self._loop = asyncio.get_running_loop()
         self._connector = connector
         self._options = options
-        self._state = State.OPEN
+        self._state = OPEN
         self._origin: str | None = None
         self._idle: Idle[C] = Idle(options.idle_timeout, options.min_idle, self._close)
         self._used: dict[C, Slot[C]] = {}
@@ -94,31 +97,26 @@ class Pool(Lent[C]):
 
     def gauge(self) -> Mapping[str, int | float | str]:
         """How full the pool is, for whoever draws it."""
-        stats = self.stats
-        now = {"used": stats.used, "idle": stats.idle, "waiters": stats.waiters}
+        now = {"used": len(self._used), "idle": len(self._idle), "waiters": len(self._waiters)}
         return {"kind": "pool", "name": self._connector.where, "limit": self._options.pool_size, **now}
 
-    async def acquire(self) -> C:
-        """A connection for this task alone, until `release`.
+    async def acquire(self, holder: asyncio.Task[Any] | None = None, now: float | None = None) -> C:
+        """A connection for this task alone, until `release`. Whoever knows the task and the time saves it two looks.
 
         Raises Timeout when none is free in time; Unavailable when the queue is full or the server is down, at once;
         UsageError when the pool is closed.
         """
-        while True:
-            if self._state is not State.OPEN:
-                raise UsageError(f"{self._connector.where} is {self._state.value} here: use it inside `async with db`")
+        now = self._loop.time() if now is None else now
+        while (slot := self._idle.take(now)) is not None:
+            self._used[slot.connection] = slot
+            if now - slot.since < self._options.check_idle or await self._lives(slot):
+                slot.since = now
+                break
             now = self._loop.time()
-            slot = self._idle.pop(now)
-            if slot is None:
-                slot = await self._wait(now + self._options.acquire_timeout)
-                now = self._loop.time()
-            else:
-                self._used[slot.connection] = slot
-                if now - slot.since >= self._options.check_idle and not await self._lives(slot):
-                    continue
-            slot.since = now
-            slot.holder = asyncio.current_task(self._loop)
-            return slot.connection
+        else:
+            slot = await self._wait(now + self._options.acquire_timeout)
+        slot.holder = holder or asyncio.current_task(self._loop)
+        return slot.connection
 
     def release(self, connection: C, *, lost: bool = False) -> None:
         """Give a connection back. One that is closed is replaced, one that is not clean restored first.
@@ -128,7 +126,7 @@ class Pool(Lent[C]):
         """
         slot = self._used.get(connection)
         if slot is None:
-            if self._state is State.OPEN and connection.is_open:
+            if self._state is OPEN and connection.is_open:
                 raise UsageError("this connection was given back already, or belongs to another pool")
             return  # the pool ran out of patience and closed it
         slot.holder = None
@@ -155,9 +153,9 @@ class Pool(Lent[C]):
 
     async def close(self, grace: float | None = None) -> None:
         """Close idle connections now, used ones when they return or after `grace` seconds. Never hangs."""
-        if self._state is not State.OPEN:
+        if self._state is not OPEN:
             return
-        self._state = State.CLOSING
+        self._state = CLOSING
         self._waiters.fail(lambda: Unavailable(f"{self._connector.where} is being closed by this program"))
         self._retry.stop()
         for task in self._connecting:
@@ -171,7 +169,7 @@ class Pool(Lent[C]):
         finally:
             for slot in list(self._used.values()):
                 self._discard(slot)
-            self._state = State.CLOSED
+            self._state = CLOSED
             self._holding.stop()
             self._expiry.stop()
         if pending := self._connecting | self._background:
@@ -179,13 +177,15 @@ class Pool(Lent[C]):
 
     def _offer(self, slot: Slot[C], now: float) -> None:
         """Hand a good connection to the task that waits longest, else keep it."""
-        if self._state is not State.OPEN:
+        if self._state is not OPEN:
             self._discard(slot)
-        elif self._waiters.grant(slot):
+            return
+        slot.since = now
+        if self._waiters and self._waiters.grant(slot):
             self._used[slot.connection] = slot
         else:
             self._used.pop(slot.connection, None)
-            self._idle.push(slot, now)
+            self._idle.push(slot)
 
     def _discard(self, slot: Slot[C]) -> None:
         """Stop counting a connection, close it in the background, and replace it where somebody waits."""
@@ -206,7 +206,7 @@ class Pool(Lent[C]):
     def _pump(self) -> None:
         """Start the connects that are needed now; while the server is down, none, and nobody waits for it in vain."""
         size = len(self._idle) + len(self._used) + len(self._connecting)
-        if size >= self._options.pool_size or self._state is not State.OPEN:
+        if size >= self._options.pool_size or self._state is not OPEN:
             return
         if (needed := max(len(self._waiters) - len(self._connecting), self._options.min_idle - size)) <= 0:
             return
@@ -234,19 +234,22 @@ class Pool(Lent[C]):
 
     async def _wait(self, until: float) -> Slot[C]:
         """Wait in the queue, to a time on the loop's clock; whatever ends the wait, no connection is lost."""
+        if self._state is not OPEN:
+            raise UsageError(f"{self._connector.where} is {self._state.value} here: use it inside `async with db`")
         if len(self._waiters) >= self._options.queue:
             raise queue_full(len(self._waiters))
         waiter: asyncio.Future[Slot[C]] = self._loop.create_future()
-        self._waiters.add(waiter, until)
+        self._waiters[waiter] = until
         self._waits += 1
         self._expiry.by(until)
-        self._pump()
+        if len(self._used) < self._options.pool_size:  # the usual case, at the price of one comparison
+            self._pump()
         if waits.current.record is not None:  # the words are made only where somebody reads them
             waits.waiting_for("connection", f"{len(self._used)}/{self._options.pool_size}")
         try:
             return await waiter
         except asyncio.CancelledError:
-            self._waiters.remove(waiter)
+            self._waiters.pop(waiter, None)
             if not waiter.cancelled() and waiter.exception() is None:  # granted in the same step: pass it on
                 self.release(waiter.result().connection)
             raise

@@ -10,40 +10,23 @@ cancellation, leaves the session closed or marked as not clean, never in doubt.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from collections.abc import Sequence
+from typing import Any, Literal
 
 from .. import waits
 from .errors import UsageError
+from .sql import Statement, Values
 from .url import Engine
 
-__all__ = ["ISOLATION_LEVELS", "Answer", "Isolation", "Session", "Statement", "Stream"]
-
-T = TypeVar("T")
+__all__ = ["ISOLATION_LEVELS", "Answer", "Isolation", "Session", "Stream"]
 
 Isolation = Literal["read uncommitted", "read committed", "repeatable read", "serializable"]
 ISOLATION_LEVELS: tuple[Isolation, ...] = ("read uncommitted", "read committed", "repeatable read", "serializable")
 
 
-@dataclass(slots=True)  # not frozen, not a tuple: to make one of these takes twice as long, twice per query
-class Statement:
-    """A statement in the driver's own form, with its values, and what it may do to its session."""
-
-    text: str
-    values: tuple[Any, ...]
-    keyword: str
-    is_clean: bool
-
-
-@dataclass(slots=True)
-class Answer:
-    """What a statement gave: rows of values, or a count and the id of a new row (None where there is none)."""
-
-    columns: tuple[str, ...]
-    rows: Sequence[Sequence[Any]]
-    rowcount: int
-    last_id: int | None
+# What a statement gave: the names of the columns and rows of values, or none of them; a count, and the id of a new row
+# (None where there is none). A bare tuple: one with names for its places takes four times as long to make.
+Answer = tuple[tuple[str, ...], Sequence[Sequence[Any]], int, int | None]
 
 
 class Stream(ABC):
@@ -109,13 +92,19 @@ class Session(ABC):
 
     # ---- for queries
 
-    def run(self, statement: Statement) -> Coroutine[Any, Any, Answer]:
+    async def run(self, statement: Statement, values: Values = ()) -> Answer:
         """Run one statement and take its whole answer. Raises DatabaseError."""
-        return self._alone(self._run, statement)
+        if self._doing is not None or self._stream is not None:
+            await self._make_room()
+        self._begins(statement)
+        try:
+            return await self._run(statement, values)
+        finally:
+            self._doing = None
 
     async def command(self, text: str) -> None:
         """COMMIT and its kin, which leave the session clean. Raises DatabaseError."""
-        await self.run(Statement(text, (), text.partition(" ")[0], True))
+        await self.run(Statement(text, text.partition(" ")[0], True))
 
     @abstractmethod
     async def begin(self, isolation: Isolation | None, read_only: bool) -> None:
@@ -125,9 +114,15 @@ class Session(ABC):
         """End the transaction. Raises DatabaseError."""
         await self.command(text)
 
-    async def stream(self, statement: Statement) -> Stream:
+    async def stream(self, statement: Statement, values: Values = ()) -> Stream:
         """Start to read an answer piece by piece; `finished` or `abandoned` must follow. Raises DatabaseError."""
-        self._stream = await self._alone(self._open_stream, statement)
+        if self._doing is not None or self._stream is not None:
+            await self._make_room()
+        self._begins(statement)
+        try:
+            self._stream = await self._open_stream(statement, values)
+        finally:
+            self._doing = None
         return self._stream
 
     def finished(self) -> None:
@@ -138,18 +133,13 @@ class Session(ABC):
         """Nobody will read the rest of the stream; the next statement, if one comes, throws it away first."""
         self._abandoned = self._stream is not None
 
-    async def _alone(self, work: Callable[[Statement], Awaitable[T]], statement: Statement) -> T:
-        """Do it while nobody else does anything here, and remember what that means for the next task."""
-        if self._doing is not None or self._stream is not None:
-            await self._make_room()
+    def _begins(self, statement: Statement) -> None:
+        """From here on nobody else may do anything with it, and the next task what this statement allows."""
         self._doing = statement.keyword
         if not statement.is_clean:
             self._dirty = True
-        waits.waiting_for("query", statement.text)
-        try:
-            return await work(statement)
-        finally:
-            self._doing = None
+        if waits.current.record is not None:
+            waits.waiting_for("query", statement.text)
 
     async def _make_room(self) -> None:
         if self._doing is not None:
@@ -170,7 +160,7 @@ class Session(ABC):
     # ---- for the engines
 
     @abstractmethod
-    async def _run(self, statement: Statement) -> Answer: ...
+    async def _run(self, statement: Statement, values: Values) -> Answer: ...
 
     @abstractmethod
-    async def _open_stream(self, statement: Statement) -> Stream: ...
+    async def _open_stream(self, statement: Statement, values: Values) -> Stream: ...

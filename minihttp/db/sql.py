@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import lru_cache
 from itertools import chain
@@ -20,7 +21,7 @@ from typing import Any, Literal
 from .errors import DataError, QueryError
 from .values import MYSQL_TYPES, SQLITE_TYPES, to_driver
 
-__all__ = ["Compiled", "Style", "compile_sql", "split_statements"]
+__all__ = ["Compiled", "Statement", "Style", "Values", "compile_sql", "split_statements"]
 
 Style = Literal["mysql", "sqlite"]
 
@@ -64,6 +65,16 @@ NOTHING = {"mysql": "SELECT NULL FROM DUAL WHERE 1 = 0", "sqlite": ""}
 MAX_PADDED = 16_384
 
 Token = tuple[str, str]
+Values = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A statement in the driver's own form, its first word in upper case, and whether it leaves its session clean."""
+
+    text: str
+    keyword: str
+    is_clean: bool
 
 
 def _scan(sql: str, style: Style) -> list[Token]:
@@ -96,13 +107,11 @@ class Compiled:
     """One statement in the form of one driver: `compile_sql("SELECT :a", "sqlite").bind({"a": 1})`.
 
     `sql` is the text as written, `style` the engine, `names` the parameters in the order of their places (a name may
-    come twice), `text` the driver's text for scalars, `keyword` the first word of the code in upper case, and
-    `leaves_session_clean` whether the session can go back to the pool as it is.
+    come twice), `statement` the driver's for scalars.
     """
 
     __slots__ = (
-        "_distinct", "_needs_list", "_parts", "_slots", "_types",
-        "keyword", "leaves_session_clean", "names", "sql", "style", "text",
+        "_distinct", "_needs_list", "_parts", "_slots", "_types", "names", "sql", "statement", "style",
     )  # fmt: skip
 
     def __init__(self, sql: str, style: Style) -> None:
@@ -116,22 +125,23 @@ class Compiled:
         self._distinct = len(set(self.names))
         self._needs_list = any(slot == BARE_LIST for _, slot in self._slots)
         self._types = MYSQL_TYPES if style == "mysql" else SQLITE_TYPES
-        self.text = self._join(["%s" if style == "mysql" else "?"] * len(self.names), bool(self.names))
+        text = self._join(["%s" if style == "mysql" else "?"] * len(self.names), bool(self.names))
         code = _code(tokens)
         word = re.search(r"[^\W\d]\w*", code)
-        self.keyword = word.group().upper() if word else ""
-        self.leaves_session_clean = (
-            self.keyword in CLEAN_KEYWORDS
+        keyword = word.group().upper() if word else ""
+        is_clean = (
+            keyword in CLEAN_KEYWORDS
             and not LEAVES_TRACES.search(code)
             # `/*!99999 ... */` is code or comment by the server's version: which of the two is not known here.
             and all(kind != "special" for kind, _ in tokens)
         )
+        self.statement = Statement(text, keyword, is_clean)
 
     def __repr__(self) -> str:
         return f"Compiled({self.sql!r}, {self.style!r})"
 
-    def bind(self, params: Mapping[str, Any]) -> tuple[str, tuple[Any, ...]]:
-        """The driver's text and its positional values: `("SELECT ?", (1,))`.
+    def bind(self, params: Mapping[str, Any]) -> tuple[Statement, Values]:
+        """The driver's statement and its positional values: `("SELECT ?", (1,))`, but for the rest of the statement.
 
         With no values at all, MySQL's driver must be called without arguments: only then it leaves `%` alone. An
         aware datetime becomes UTC without a zone; SQLite gets Decimal, dates, times and timedelta as text; both get
@@ -147,12 +157,12 @@ class Compiled:
         if not self._needs_list:
             types = self._types
             try:
-                return self.text, tuple([types[type(value := params[name])](value) for name in self.names])
+                return self.statement, tuple([types[type(value := params[name])](value) for name in self.names])
             except (KeyError, ValueError):  # a list, a subclass, an Enum, or a name or value to be named in the error
                 pass
         return self._bind_lists(params)
 
-    def _bind_lists(self, params: Mapping[str, Any]) -> tuple[str, tuple[Any, ...]]:
+    def _bind_lists(self, params: Mapping[str, Any]) -> tuple[Statement, Values]:
         if not params.keys() >= set(self.names):
             raise self._wrong_names(params)
         mark = "%s" if self.style == "mysql" else "?"
@@ -173,7 +183,7 @@ class Compiled:
                 marks.append(mark)
                 bound.append((self._value(name, value),))
         flat = tuple(chain.from_iterable(bound))
-        return self._join(marks, bool(flat)), flat
+        return replace(self.statement, text=self._join(marks, bool(flat))), flat
 
     def _value(self, name: str, value: Any) -> Any:
         try:

@@ -21,7 +21,8 @@ from typing import Any, TypeVar
 import aiosqlite
 
 from .errors import DatabaseError, DataError, Deadlock, IntegrityError, LockTimeout, QueryError, Unavailable
-from .session import Answer, Isolation, Session, Statement, Stream
+from .session import Answer, Isolation, Session, Stream
+from .sql import Statement, Values
 from .url import DatabaseURL, Engine
 
 __all__ = ["SQLiteConnector", "SQLiteSession"]
@@ -59,7 +60,7 @@ class OneTrip(sqlite3.Connection):
         rows = cursor.fetchall()
         columns = tuple([column[0] for column in cursor.description or ()])
         changed = max(cursor.rowcount, 0)
-        return Done(Answer(columns, rows, changed or len(rows), cursor.lastrowid if changed else None))
+        return Done((columns, rows, changed or len(rows), cursor.lastrowid if changed else None))
 
 
 class Done:
@@ -190,24 +191,24 @@ class SQLiteSession(Session):
 
     # ---- statements
 
-    async def _run(self, statement: Statement) -> Answer:
+    async def _run(self, statement: Statement, values: Values) -> Answer:
         try:
-            answer: Any = await self.patiently(lambda: self._driver.execute_fetchall(statement.text, statement.values))
+            answer: Any = await self.patiently(lambda: self._driver.execute_fetchall(statement.text, values))
+            columns, rows, rowcount, last_id = answer
             # SQLite tells the id of the last row that the connection ever added, also for an UPDATE.
-            last_id = answer.last_id if statement.keyword in ("INSERT", "REPLACE") else None
-            return Answer(answer.columns, answer.rows, answer.rowcount, last_id)
+            return columns, rows, rowcount, last_id if statement.keyword in ("INSERT", "REPLACE") else None
         except BaseException as error:
             self.explain(error)
             raise
 
-    async def _open_stream(self, statement: Statement) -> Stream:
+    async def _open_stream(self, statement: Statement, values: Values) -> Stream:
         try:
             if self._in_memory:  # there is one connection for everybody: it is given back at once
-                return WholeStream(await self._run(statement))
+                return WholeStream(await self._run(statement, values))
             cursor = await self._driver.cursor()
             # Kept at once, for `restore`: until it is closed, an interrupted one interrupts what is run after it too.
             self._stream = stream = SQLiteStream(self, cursor)
-            await self.patiently(lambda: cursor.execute(statement.text, statement.values))
+            await self.patiently(lambda: cursor.execute(statement.text, values))
             stream.columns = tuple([column[0] for column in cursor.description or ()])
             return stream
         except BaseException as error:
@@ -280,8 +281,7 @@ class WholeStream(Stream):
     is_whole = True
 
     def __init__(self, answer: Answer) -> None:
-        self._rows = answer.rows
-        self.columns = answer.columns
+        self.columns, self._rows, _, _ = answer
 
     async def fetch(self) -> Sequence[Any]:
         return self._rows

@@ -16,11 +16,11 @@ from enum import Enum
 from types import TracebackType
 from typing import Any, Protocol
 
-from .deadline import Deadline
+from .deadline import Deadline, Limit
 from .errors import Conflict, DatabaseError, OutcomeUnknown, Timeout, Unavailable, UsageError
 from .executor import Queries, RowStream
-from .session import Answer, Isolation, Session, Statement
-from .sql import split_statements
+from .session import Answer, Isolation, Session
+from .sql import Statement, Values, split_statements
 from .url import Engine
 
 __all__ = ["Host", "Transaction"]
@@ -88,7 +88,7 @@ class Transaction(Queries):
             raise UsageError("a transaction is used once: call `transaction()` again for the next one")
         if self._outer is not None:
             self._session = self._outer._usable()
-            with self._host.deadline.limit("SAVEPOINT"):
+            with Limit(self._host.deadline, "SAVEPOINT"):
                 await self._session.command(f"SAVEPOINT {self._name}")
         else:
             self._session = await self._begin()
@@ -121,13 +121,13 @@ class Transaction(Queries):
         On SQLite a change of tables is part of the transaction; on MySQL it ends it, which raises UsageError.
         """
         for each in split_statements(text, self.engine):
-            await self._answer(Statement(each, (), "script", False), limited=False)
+            await self._answer(Statement(each, "script", False), (), limited=False)
 
-    async def _answer(self, statement: Statement, *, limited: bool = True) -> Answer:
+    async def _answer(self, statement: Statement, values: Values, *, limited: bool = True) -> Answer:
         session = self._usable()
         try:
-            with self._host.deadline.limit(statement.keyword, default=limited):
-                answer = await session.run(statement)
+            with Limit(self._host.deadline, statement.keyword, default=limited):
+                answer = await session.run(statement, values)
         except BaseException as error:
             self._note(error, session)
             raise
@@ -140,8 +140,8 @@ class Transaction(Queries):
             raise ended
         return answer
 
-    def _rows(self, statement: Statement) -> RowStream:
-        return TransactionRows(self, statement)
+    def _rows(self, statement: Statement, values: Values) -> RowStream:
+        return TransactionRows(self, statement, values)
 
     def _usable(self) -> Session:
         if self._root._stage is Stage.BROKEN:
@@ -169,10 +169,10 @@ class Transaction(Queries):
     # ---- beginning and ending
 
     async def _begin(self) -> Session:
-        with self._host.deadline.limit("BEGIN", default=False):
+        with Limit(self._host.deadline, "BEGIN", default=False):
             session = await self._host.lease()
         try:
-            with self._host.deadline.limit("BEGIN"):
+            with Limit(self._host.deadline, "BEGIN"):
                 await session.begin(self._isolation, self._read_only)
         except BaseException:
             self._host.give_back(session)
@@ -188,11 +188,11 @@ class Transaction(Queries):
             await self._undo()
             raise Timeout("the time given by `within` was over before COMMIT: the transaction was rolled back")
         if self._outer is not None:
-            with self._host.deadline.limit("RELEASE"):
+            with Limit(self._host.deadline, "RELEASE"):
                 await session.command(f"RELEASE SAVEPOINT {self._name}")
             return
         try:
-            with self._host.deadline.limit("COMMIT"):
+            with Limit(self._host.deadline, "COMMIT"):
                 await session.end("COMMIT")
         except Timeout as error:
             raise OutcomeUnknown(
@@ -228,8 +228,8 @@ class Transaction(Queries):
 class TransactionRows(RowStream):
     """The rows of `tx.iterate`: the session stays with the transaction."""
 
-    def __init__(self, tx: Transaction, statement: Statement) -> None:
-        super().__init__(statement, tx._host.deadline)
+    def __init__(self, tx: Transaction, statement: Statement, values: Values) -> None:
+        super().__init__(statement, values, tx._host.deadline)
         self._tx = tx
 
     async def _enter(self) -> Session:

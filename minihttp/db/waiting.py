@@ -14,7 +14,7 @@ import math
 import random
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from .errors import DatabaseError, Unavailable
 
@@ -27,30 +27,16 @@ logger = logging.getLogger("minihttp.db")
 FIRST_RETRY = 0.05  # seconds; doubled per failure up to the option retry_wait
 
 
-class Waiters(Generic[T]):
-    """Tasks in the order in which they came; those that gave up are passed over.
+class Waiters(OrderedDict["asyncio.Future[T]", float]):
+    """Tasks in the order in which they came, until when each waits; those that gave up are passed over.
 
     Ordered, so that the first is cheap to take, and a dict, so that one that gives up is cheap to remove.
     """
 
-    def __init__(self) -> None:
-        self._futures: OrderedDict[asyncio.Future[T], float] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._futures)
-
-    def add(self, future: asyncio.Future[T], until: float) -> None:
-        """Queue up, until a time on the caller's clock."""
-        self._futures[future] = until
-
-    def remove(self, future: asyncio.Future[T]) -> None:
-        """Leave the queue; no error where the future is not in it."""
-        self._futures.pop(future, None)
-
     def grant(self, value: T) -> bool:
         """Give the value to the first who still waits; False where nobody does."""
-        while self._futures:
-            future, _ = self._futures.popitem(last=False)
+        while self:
+            future, _ = self.popitem(last=False)
             if not future.done():
                 future.set_result(value)
                 return True
@@ -58,19 +44,19 @@ class Waiters(Generic[T]):
 
     def late(self, now: float) -> list[asyncio.Future[T]]:
         """Take those out of the queue whose time is over."""
-        late = [future for future, until in self._futures.items() if until <= now]
+        late = [future for future, until in self.items() if until <= now]
         for future in late:
-            del self._futures[future]
+            del self[future]
         return [future for future in late if not future.done()]
 
     def next(self) -> float:
         """When the first time is over; inf while nobody waits."""
-        return min(self._futures.values(), default=math.inf)
+        return min(self.values(), default=math.inf)
 
     def fail(self, make_error: Callable[[], Exception]) -> None:
         """Send everybody away. One exception each: an object raised in several tasks would mix their traces."""
-        while self._futures:
-            future, _ = self._futures.popitem(last=False)
+        while self:
+            future, _ = self.popitem(last=False)
             if not future.done():
                 future.set_exception(make_error())
 

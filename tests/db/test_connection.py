@@ -21,10 +21,10 @@ async def test_last_in_first_out():
     dropped = []
     idle: Idle[FakeConnection] = Idle(100, 0, dropped.append)
     first, second = slot(1), slot(2)
-    idle.push(first, now())
-    idle.push(second, now())
+    idle.push(first)
+    idle.push(second)
     assert len(idle) == 2
-    assert [idle.pop(now()), idle.pop(now()), idle.pop(now())] == [second, first, None]
+    assert [idle.take(now()), idle.take(now()), idle.take(now())] == [second, first, None]
     assert dropped == []
 
 
@@ -33,9 +33,9 @@ async def test_closed_and_old_ones_are_dropped_on_the_way():
     idle: Idle[FakeConnection] = Idle(100, 0, dropped.append)
     good, closed, old = slot(1), slot(2), slot(3, max_age=0)
     for each in (good, closed, old):
-        idle.push(each, now())
+        idle.push(each)
     closed.connection.is_open = False
-    assert idle.pop(now()) is good
+    assert idle.take(now()) is good
     assert dropped == [old, closed]
 
 
@@ -51,10 +51,10 @@ async def test_what_nobody_wants_is_dropped_after_a_while_but_for_the_least():
     idle: Idle[FakeConnection] = Idle(0.01, 1, drop)
     slots = [slot(number) for number in range(3)]
     for each in slots:
-        idle.push(each, now())
+        idle.push(each)
     await done
     assert dropped == slots[:2]
-    assert idle.pop(now()) is slots[2]
+    assert idle.take(now()) is slots[2]
     idle.clear()
 
 
@@ -69,8 +69,8 @@ async def test_one_that_came_later_gets_its_own_time():
             done.set_result(None)
 
     idle: Idle[FakeConnection] = Idle(0.05, 0, drop)
-    idle.push(slot(1), now())
-    loop.call_later(0.025, lambda: idle.push(slot(2), now()))
+    idle.push(slot(1))
+    loop.call_later(0.025, lambda: idle.push(slot(2)))
     await done
     assert left == [1, 0]
 
@@ -78,7 +78,7 @@ async def test_one_that_came_later_gets_its_own_time():
 async def test_clear_drops_everything_and_stops_the_timer():
     dropped = []
     idle: Idle[FakeConnection] = Idle(0.001, 0, dropped.append)
-    idle.push(slot(1), now())
+    idle.push(slot(1))
     idle.clear()
     assert len(dropped) == 1
     assert idle._alarm.at == inf

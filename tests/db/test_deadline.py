@@ -8,7 +8,7 @@ from math import inf
 
 import pytest
 
-from minihttp.db.deadline import Deadline
+from minihttp.db.deadline import Deadline, Limit
 from minihttp.db.errors import Timeout
 
 
@@ -21,7 +21,7 @@ async def at_once() -> str:
 
 
 async def run(deadline, work, what="SELECT", **options):
-    with deadline.limit(what, **options):
+    with Limit(deadline, what, **options):
         return await work()
 
 

@@ -11,7 +11,7 @@ from minihttp.db.database import Database
 from minihttp.db.deadline import Deadline
 from minihttp.db.errors import MultipleRows, NotFound, QueryError, UsageError
 from minihttp.db.executor import Executor, Queries, Result, RowStream
-from minihttp.db.session import Answer, Statement
+from minihttp.db.sql import Statement
 from minihttp.db.transaction import Transaction
 
 
@@ -19,15 +19,15 @@ class Fake(Queries):
     engine = "sqlite"
 
     def __init__(self, *rows):
-        self.answer = Answer(("a", "b"), rows, len(rows), None)
+        self.answer = (("a", "b"), rows, len(rows), None)
         self.seen = []
 
-    async def _answer(self, statement):
-        self.seen.append(statement)
+    async def _answer(self, statement, values):
+        self.seen.append((statement, values))
         return self.answer
 
-    def _rows(self, statement):
-        return FakeRows(statement, self)
+    def _rows(self, statement, values):
+        return FakeRows(statement, values, self)
 
 
 class FakeSession:
@@ -35,7 +35,7 @@ class FakeSession:
         self.rows = rows
         self.log = []
 
-    async def stream(self, statement):
+    async def stream(self, statement, values):
         return self
 
     columns = ("a", "b")
@@ -55,9 +55,9 @@ class FakeSession:
 
 
 class FakeRows(RowStream):
-    def __init__(self, statement, database):
-        super().__init__(statement, Deadline(0))
-        self.session = FakeSession(database.answer.rows)
+    def __init__(self, statement, values, database):
+        super().__init__(statement, values, Deadline(0))
+        self.session = FakeSession(database.answer[1])
         database.session = self.session
 
     async def _enter(self):
@@ -76,7 +76,7 @@ async def test_what_the_methods_give():
     assert (await db.one("SELECT 1")).b == 2
     assert await db.scalar("SELECT 1") == 1
     assert await db.execute("SELECT 1") == Result(1, None)
-    assert db.seen[0] == Statement("SELECT ?", (1,), "SELECT", True)
+    assert db.seen[0] == (Statement("SELECT ?", "SELECT", True), (1,))
 
 
 async def test_one_is_one():

@@ -23,7 +23,7 @@ from minihttp.db import (
     Unavailable,
     UsageError,
 )
-from minihttp.db.session import Statement
+from minihttp.db.sql import Statement
 from tests.support.mariadb import run_sql
 
 
@@ -148,14 +148,12 @@ async def test_so_do_those_of_a_connection_that_does_not_hear_of_it(db):
     await db.execute("INSERT INTO t (a) VALUES (1)")
     session = await db.lease()
     assert type(session._driver) is Connection, "the driver's quick ways are for its own class"
-    statement = Statement("SELECT * FROM t", (), "SELECT", True)
+    statement = Statement("SELECT * FROM t", "SELECT", True)
     for _ in range(3):
-        answer = await session.run(statement)
-        assert (answer.columns, answer.rows) == (("id", "a", "b"), ((1, 1, None),))
+        assert (await session.run(statement))[:2] == (("id", "a", "b"), ((1, 1, None),))
     await db.script("ALTER TABLE t ADD c INT DEFAULT 7")
     for _ in range(3):
-        answer = await session.run(statement)
-        assert (answer.columns, answer.rows) == (("id", "a", "b", "c"), ((1, 1, None, 7),))
+        assert (await session.run(statement))[:2] == (("id", "a", "b", "c"), ((1, 1, None, 7),))
     db.give_back(session)
 
 
@@ -208,7 +206,7 @@ async def test_an_open_transaction_is_rolled_back_when_its_session_comes_back(db
     connects = db.stats.connects
     session = await db.lease()
     await session.begin(None, False)
-    await session.run(Statement("INSERT INTO t (a) VALUES (1)", (), "INSERT", True))
+    await session.run(Statement("INSERT INTO t (a) VALUES (1)", "INSERT", True))
     db.give_back(session)
     assert await db.scalar("SELECT COUNT(*) FROM t") == 0
     while db.stats.used:
@@ -222,14 +220,14 @@ async def test_the_side_connection_stops_nothing_on_another_server(db):
     host, port, number = session.identity
     session.identity = (host, port + 1, number)
     await session._connector.stop_query(session)
-    assert (await session.run(Statement("SELECT 1", (), "SELECT", True))).rows == ((1,),)
+    assert (await session.run(Statement("SELECT 1", "SELECT", True)))[1] == ((1,),)
     session.identity = (host, port, 2**60)  # the number of one that was there before the server was restarted
     await session._connector.stop_query(session)
-    assert (await session.run(Statement("SELECT 1", (), "SELECT", True))).rows == ((1,),)
+    assert (await session.run(Statement("SELECT 1", "SELECT", True)))[1] == ((1,),)
     session.identity = (host, port, number)
     await session._connector.stop_query(session)
     with pytest.raises(Unavailable):
-        await session.run(Statement("SELECT 1", (), "SELECT", True))
+        await session.run(Statement("SELECT 1", "SELECT", True))
     db.give_back(session)
 
 
@@ -256,7 +254,7 @@ async def test_procedures(db):
 async def test_what_the_driver_cannot_send(db):
     session = await db.lease()
     with pytest.raises(QueryError, match="the driver cannot send or read this: ValueError"):
-        await session.run(Statement("SELECT %s", (2**64,), "SELECT", True))
+        await session.run(Statement("SELECT %s", "SELECT", True), (2**64,))
     db.give_back(session)
     assert await db.scalar("SELECT 1") == 1
 
@@ -515,13 +513,13 @@ async def test_a_commit_out_of_time_is_not_stopped(own_mariadb):
         session = await blocker.lease()
         tx = await db.transaction().__aenter__()
         await tx.execute("INSERT INTO t VALUES (1)")
-        await session.run(Statement("FLUSH TABLES WITH READ LOCK", (), "FLUSH", True))
+        await session.run(Statement("FLUSH TABLES WITH READ LOCK", "FLUSH", True))
         with pytest.raises(OutcomeUnknown):
             async with db.within(0.2):
                 await tx.__aexit__(None, None, None)
         while pending := db._pool._background:  # whatever closing has to do is done
             await asyncio.wait(pending)
-        await session.run(Statement("UNLOCK TABLES", (), "UNLOCK", True))
+        await session.run(Statement("UNLOCK TABLES", "UNLOCK", True))
         blocker.give_back(session)
         await until(lambda: db.scalar("SELECT COUNT(*) FROM t"))
 
@@ -567,13 +565,13 @@ async def test_a_lost_connection_takes_the_idle_ones_with_it(db):
     assert db.stats.idle == 1
     session.abort()
     with pytest.raises(Unavailable):
-        await session.run(Statement("SELECT 1", (), "SELECT", True))
+        await session.run(Statement("SELECT 1", "SELECT", True))
     db.give_back(session)
     assert db.stats.idle == 0
 
 
 async def noticed(db):
-    return not db._pool._idle._slots[0].connection.is_open
+    return not db._pool._idle[0].connection.is_open
 
 
 # ---- connecting

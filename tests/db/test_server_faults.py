@@ -76,7 +76,7 @@ async def gone(server, number):
 
 async def test_idle_in_the_pool_for_longer_than_the_server_allows(impatient, server, db):
     number = await db.scalar("SELECT CONNECTION_ID()")
-    [idle] = db._open_pool()._idle._slots
+    [idle] = db._open_pool()._idle
     await gone(server, number)
     async with asyncio.timeout(10):
         while idle.connection.is_open:  # the server forgets it a moment before the news is here

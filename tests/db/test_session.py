@@ -8,7 +8,8 @@ import pytest
 
 from minihttp import waits
 from minihttp.db.errors import UsageError
-from minihttp.db.session import Answer, Session, Statement, Stream
+from minihttp.db.session import Session, Stream
+from minihttp.db.sql import Statement
 
 
 class FakeStream(Stream):
@@ -46,18 +47,18 @@ class FakeSession(Session):
     async def begin(self, isolation, read_only):
         pass
 
-    async def _run(self, statement):
+    async def _run(self, statement, values):
         self.ran.append(statement)
         if self.gate is not None:
             await self.gate.wait()
-        return Answer((), (), 0, None)
+        return (), (), 0, None
 
-    async def _open_stream(self, statement):
+    async def _open_stream(self, statement, values):
         return FakeStream()
 
 
 def statement(text="SELECT 1", is_clean=True):
-    return Statement(text, (), text.split()[0], is_clean)
+    return Statement(text, text.split()[0], is_clean)
 
 
 async def test_clean_statements_leave_it_clean():
@@ -119,7 +120,7 @@ async def test_the_wait_is_labelled_without_values(monkeypatch):
     record = Record()
     monkeypatch.setattr(waits.current, "record", record)
     session = FakeSession()
-    await session.run(Statement("SELECT ?", ("secret",), "SELECT", True))
+    await session.run(Statement("SELECT ?", "SELECT", True), ("secret",))
     assert record.why == ("query", "SELECT ?")
-    await session.stream(Statement("SELECT 2, ?", ("secret",), "SELECT", True))
+    await session.stream(Statement("SELECT 2, ?", "SELECT", True), ("secret",))
     assert record.why == ("query", "SELECT 2, ?")

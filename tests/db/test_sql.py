@@ -21,7 +21,8 @@ STYLES: tuple[Style, ...] = ("mysql", "sqlite")
 
 
 def bind(sql: str, style: Style = "sqlite", /, **params: Any) -> tuple[str, tuple[Any, ...]]:
-    return compile_sql(sql, style).bind(params)
+    statement, values = compile_sql(sql, style).bind(params)
+    return statement.text, values
 
 
 # --- parameters ------------------------------------------------------------------------------------------------------
@@ -134,9 +135,9 @@ def test_several_statements_are_refused(style: Style) -> None:
         with pytest.raises(QueryError, match="several statements"):
             compile_sql(sql, style)
     for sql in ("SELECT 1;", "SELECT 1; -- done", ";; SELECT ';' ;;", "", "-- nothing"):
-        assert compile_sql(sql, style).text == sql
+        assert compile_sql(sql, style).statement.text == sql
     trigger = "CREATE TRIGGER t AFTER INSERT ON a BEGIN DELETE FROM b; DELETE FROM c; END"
-    assert compile_sql(trigger, style).text == trigger
+    assert compile_sql(trigger, style).statement.text == trigger
 
 
 def test_compiled_statements_are_kept() -> None:
@@ -253,13 +254,13 @@ async def test_lists_mean_the_same_on_both_engines(database_url: str) -> None:
 def test_what_a_statement_leaves_behind(sql: str, keyword: str, clean: bool) -> None:
     for style in STYLES:
         compiled = compile_sql(sql, style)
-        assert (compiled.keyword, compiled.leaves_session_clean) == (keyword, clean)
+        assert (compiled.statement.keyword, compiled.statement.is_clean) == (keyword, clean)
 
 
 def test_a_conditional_comment_leaves_the_session_in_doubt() -> None:
-    assert compile_sql("/*! SET */ SELECT 1", "mysql").keyword == "SET"
-    assert not compile_sql("SELECT 1 /*!99999 + 1 */", "mysql").leaves_session_clean
-    assert compile_sql("SELECT 1 /*!99999 + 1 */", "sqlite").leaves_session_clean
+    assert compile_sql("/*! SET */ SELECT 1", "mysql").statement.keyword == "SET"
+    assert not compile_sql("SELECT 1 /*!99999 + 1 */", "mysql").statement.is_clean
+    assert compile_sql("SELECT 1 /*!99999 + 1 */", "sqlite").statement.is_clean
 
 
 # --- scripts ---------------------------------------------------------------------------------------------------------
@@ -322,13 +323,13 @@ def test_parameters_are_found_exactly_in_the_code(pieces: list[str], style: Styl
     sql = " ".join(pieces)
     compiled = compile_sql(sql, style)
     assert compiled.names == ("p",) * pieces.count(":p")
-    text, values = compiled.bind({"p": 1} if compiled.names else {})
+    statement, values = compiled.bind({"p": 1} if compiled.names else {})
     mark = "%s" if style == "mysql" else "?"
     expected = " ".join(
         mark if piece == ":p" else piece.replace("%", "%%") if style == "mysql" and values else piece
         for piece in pieces
     )
-    assert text == expected
+    assert statement.text == expected
 
 
 @UNHURRIED
@@ -341,10 +342,10 @@ def test_any_text_is_compiled_or_refused(sql: str, style: Style) -> None:
     marks = iter(re.split(r"(?<!:):[A-Za-z_]\w*", sql))
     assert next(marks) is not None
     params = dict.fromkeys(compiled.names, 1)
-    text, values = compiled.bind(params)
+    statement, values = compiled.bind(params)
     assert len(values) == len(compiled.names)
     if style == "mysql" and values:
-        assert (text % (("?",) * len(values))).count("?") >= len(values)
+        assert (statement.text % (("?",) * len(values))).count("?") >= len(values)
 
 
 SCALARS = st.one_of(

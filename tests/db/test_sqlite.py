@@ -19,7 +19,7 @@ from minihttp.db import (
     QueryError,
     Unavailable,
 )
-from minihttp.db.session import Statement
+from minihttp.db.sql import Statement
 from minihttp.db.sqlite import SQLiteConnector, SQLiteSession, translate
 from minihttp.db.url import parse_url
 
@@ -156,7 +156,7 @@ async def test_a_query_that_has_not_begun_does_not_outlive_its_database(tmp_path
         db = Database(f"sqlite:///{tmp_path}/x.db?close_grace=0")
         await db.open()
         session = await db.lease()
-        task = asyncio.create_task(session.run(Statement(ENDLESS, (), "SELECT", True)))
+        task = asyncio.create_task(session.run(Statement(ENDLESS, "SELECT", True)))
         await asyncio.sleep(0)
         await db.close()
         with pytest.raises(Unavailable):
@@ -356,7 +356,7 @@ async def test_a_session_closed_under_its_user(tmp_path):
 async def test_a_session_is_made_clean_again(either):
     session = await either.lease()
     await session.command("BEGIN")
-    await session.run(Statement("INSERT INTO t (a) VALUES (1)", (), "INSERT", True))
+    await session.run(Statement("INSERT INTO t (a) VALUES (1)", "INSERT", True))
     assert not session.is_clean
     either.give_back(session)
     while either.stats.used:
@@ -379,7 +379,7 @@ async def test_what_the_driver_cannot_take(db):
     session = await db.lease()
     for run in (session.run, session.stream):
         with pytest.raises(QueryError, match="SQLite cannot take this"):
-            await run(Statement("SELECT ?", (2**64,), "SELECT", True))
+            await run(Statement("SELECT ?", "SELECT", True), (2**64,))
     db.give_back(session)
 
 

@@ -8,7 +8,6 @@ import pytest
 
 from minihttp.db.deadline import Deadline
 from minihttp.db.errors import Conflict, DatabaseError, Deadlock, OutcomeUnknown, QueryError, Timeout, UsageError
-from minihttp.db.session import Answer
 from minihttp.db.transaction import Transaction
 from tests.db.test_session import FakeSession
 
@@ -45,7 +44,7 @@ class Scripted(FakeSession):
         await self.command("BEGIN")
         self.in_transaction = True
 
-    async def _run(self, statement):
+    async def _run(self, statement, values):
         self.sent.append(statement.text)
         await asyncio.sleep(0)
         if statement.keyword in self.errors:
@@ -55,7 +54,7 @@ class Scripted(FakeSession):
             raise error
         if statement.keyword in ("COMMIT", "CREATE") or statement.text == "ROLLBACK":
             self.in_transaction = False
-        return Answer((), (), 0, None)
+        return (), (), 0, None
 
     def abort(self):
         self.is_open = False

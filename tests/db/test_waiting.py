@@ -16,10 +16,9 @@ async def test_first_come_first_served_and_those_who_left_are_passed_over():
     waiters: Waiters[str] = Waiters()
     first, second, third = (loop.create_future() for _ in range(3))
     for future in (first, second, third):
-        waiters.add(future, 10)
+        waiters[future] = 10
     first.cancel()
-    waiters.remove(third)
-    waiters.remove(third)
+    del waiters[third]
     assert waiters.grant("it")
     assert second.result() == "it"
     assert not waiters.grant("more")
@@ -32,7 +31,7 @@ async def test_those_whose_time_is_over_leave_the_queue():
     assert waiters.next() == inf
     first, second, gone = (loop.create_future() for _ in range(3))
     for future, until in ((first, 7), (second, 5), (gone, 5)):
-        waiters.add(future, until)
+        waiters[future] = until
     gone.cancel()
     assert (waiters.late(4.9), waiters.next()) == ([], 5)
     assert waiters.late(5) == [second]
@@ -44,7 +43,7 @@ async def test_everybody_gets_an_error_of_his_own():
     waiters: Waiters[str] = Waiters()
     first, second, gone = (loop.create_future() for _ in range(3))
     for future in (first, second, gone):
-        waiters.add(future, 10)
+        waiters[future] = 10
     gone.cancel()
     waiters.fail(lambda: DatabaseError("down"))
     assert str(first.exception()) == str(second.exception()) == "down"
