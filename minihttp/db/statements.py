@@ -53,8 +53,13 @@ class Statements:
             raise UsageError(
                 f"{mapper.model.__name__}.{beyond[0]}: SQLite has no integers beyond 2**63 - 1; use Decimal"
             )
-        if version is not None and (version == mapper.key or mapper.field(version).type.label != "int"):
-            raise UsageError(f"{version!r} cannot be the version: that is an int field of its own")
+        if version is not None:
+            try:
+                field = mapper.field(version)
+            except QueryError as error:
+                raise UsageError(f"{version!r} cannot be the version: {error}") from None
+            if field.name == mapper.key or field.type.label != "int":
+                raise UsageError(f"{version!r} cannot be the version: that is an int field of its own")
         self.mapper = mapper
         self.engine = engine
         self.table = ".".join(_quote(part) for part in table.split("."))

@@ -120,7 +120,7 @@ async def test_only_an_int_field_can_be_the_version(db: Database) -> None:
     for name in ("title", "id"):
         with pytest.raises(UsageError, match=f"'{name}' cannot be the version"):
             Repository(Page, table="page", db=db, version=name)
-    with pytest.raises(QueryError, match="no field 'editoin'; did you mean 'edition'"):
+    with pytest.raises(UsageError, match="the version: Page has no field 'editoin'; did you mean 'edition'"):
         Repository(Page, table="page", db=db, version="editoin")
 
 
