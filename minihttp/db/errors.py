@@ -90,9 +90,11 @@ class IntegrityError(DatabaseError):
     """A constraint refused the change: answered with 409.
 
     `kind` is "unique", "foreign key", "not null" or "check"; `constraint` the name of the key, column or check as
-    far as the server tells it, else None.
+    far as the server tells it, without its table, else None. MySQL names a unique key ("PRIMARY" is the id's), SQLite
+    its columns ("a, b"): the same where a key has the name of its one column, as it has when it is given none. Of
+    foreign keys SQLite tells nothing.
 
-    Example: `except IntegrityError as error: if error.constraint == "user.email": ...`.
+    Example: `except IntegrityError as error: if error.constraint == "email": ...`.
     """
 
     http_status = 409

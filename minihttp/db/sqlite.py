@@ -312,6 +312,10 @@ def translate(error: sqlite3.Error) -> DatabaseError:
 def broken_constraint(kind: str, name: str, text: str) -> IntegrityError:
     match = FAILED.search(text)
     constraint = match[1] if match else None
+    if constraint and kind in ("unique", "not null"):  # `user.a, user.b`, or of an expression `index 'name'`
+        constraint = ", ".join(
+            column.rpartition(".")[2].removeprefix("index ").strip("'") for column in constraint.split(", ")
+        )
     words = {
         "unique": "there is a row with this value already",
         "foreign key": "a row refers to another that is not there, or is referred to and cannot go",

@@ -16,7 +16,7 @@ def told(code, text="words", keyword="UPDATE", in_transaction=False):
     ("code", "text", "kind", "constraint"),
     [
         (1062, "Duplicate entry 'it's' for key 'email'", "unique", "email"),
-        (1062, "Duplicate entry 'x' for key 'user.email'", "unique", "user.email"),
+        (1062, "Duplicate entry 'x' for key 'user.email'", "unique", "email"),
         (1452, "Cannot add or update a child row: a foreign key constraint fails (`a`.`b`, CONSTRAINT `fk` FOREIGN KEY",
          "foreign key", "fk"),
         (1048, "Column 'name' cannot be null", "not null", "name"),

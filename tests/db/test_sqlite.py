@@ -100,13 +100,15 @@ async def test_the_loop_goes_on_while_a_query_runs(db):
 async def test_foreign_keys_and_checks_are_kept(either):
     await either.script(
         "CREATE TABLE u (t INT REFERENCES t (id), n INT NOT NULL, c INT CHECK (c > 0), "
-        "d INT DEFAULT 1 CHECK (TYPEOF(d) = 'integer')); CREATE TABLE s (i INT) STRICT"
+        "d INT DEFAULT 1 CHECK (TYPEOF(d) = 'integer'), e INT); CREATE TABLE s (i INT) STRICT;"
+        "CREATE UNIQUE INDEX magnitude ON u (ABS(e))"
     )
     for sql, kind, name in (
         ("INSERT INTO u (t, n) VALUES (9, 1)", "foreign key", None),
-        ("INSERT INTO u (t) VALUES (NULL)", "not null", "u.n"),
+        ("INSERT INTO u (t) VALUES (NULL)", "not null", "n"),
         ("INSERT INTO u (n, c) VALUES (1, 0)", "check", "c > 0"),
         ("INSERT INTO u (n, d) VALUES (1, 'x')", "check", "TYPEOF(d) = 'integer'"),
+        ("INSERT INTO u (n, e) VALUES (1, 1), (1, -1)", "unique", "magnitude"),
     ):
         with pytest.raises(IntegrityError) as caught:
             await either.execute(sql)
