@@ -37,7 +37,7 @@ class PoolStats:
     """What a pool is doing (`size` = `idle` + `used` + `connecting`, `waiters`) and has done since it was opened.
 
     `waits` counts acquisitions that had to wait, `timeouts` those that gave up, `connects` and `errors` the attempts
-    to connect that succeeded and failed, `discarded` connections that were closed because they were good no more.
+    to connect that succeeded and failed, `discarded` the connections that were closed: broken, too old, or not wanted.
     """
 
     size: int
@@ -190,7 +190,6 @@ class Pool(Lent[C]):
     def _discard(self, slot: Slot[C]) -> None:
         """Stop counting a connection, close it in the background, and replace it where somebody waits."""
         self._used.pop(slot.connection, None)
-        self._discarded += 1
         slot.connection.abort()
         self._close(slot)
         self._pump()
@@ -307,6 +306,7 @@ class Pool(Lent[C]):
                     self._discard(slot)
 
     def _close(self, slot: Slot[C]) -> None:
+        self._discarded += 1
         self._run(close_quietly(slot.connection))
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:

@@ -224,6 +224,17 @@ async def test_a_closed_connection_is_replaced_for_whoever_waits():
         assert (broken.closed, pool.stats.discarded) == (1, 1)
 
 
+async def test_idle_ones_that_are_dropped_are_counted():
+    async with a_pool(pool_size=1) as pool:
+        idle = await pool.acquire()
+        pool.release(idle)
+        idle.is_open = False
+        pool.release(await pool.acquire())
+        stats = pool.stats
+        assert (stats.connects, stats.discarded, stats.idle) == (2, 1, 1)
+    assert pool.stats.discarded == 2
+
+
 async def test_one_that_is_not_clean_is_restored_before_the_next_gets_it():
     async with a_pool(pool_size=1) as pool:
         dirty = await pool.acquire()
