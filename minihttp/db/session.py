@@ -95,7 +95,7 @@ class Session(ABC):
     async def run(self, statement: Statement, values: Values = ()) -> Answer:
         """Run one statement and take its whole answer. Raises DatabaseError."""
         if self._doing is not None or self._stream is not None:
-            await self._make_room()
+            await self.make_room()
         self._begins(statement)
         try:
             return await self._run(statement, values)
@@ -117,7 +117,7 @@ class Session(ABC):
     async def stream(self, statement: Statement, values: Values = ()) -> Stream:
         """Start to read an answer piece by piece; `finished` or `abandoned` must follow. Raises DatabaseError."""
         if self._doing is not None or self._stream is not None:
-            await self._make_room()
+            await self.make_room()
         self._begins(statement)
         try:
             self._stream = await self._open_stream(statement, values)
@@ -141,7 +141,8 @@ class Session(ABC):
         if waits.current.record is not None:
             waits.waiting_for("query", statement.text)
 
-    async def _make_room(self) -> None:
+    async def make_room(self) -> None:
+        """Throw away what nobody will read of a stream. Raises DatabaseError; UsageError where it is still read."""
         if self._doing is not None:
             raise UsageError(
                 "two tasks use one transaction at the same time: it is one connection, which runs one statement after "
@@ -152,10 +153,13 @@ class Session(ABC):
                 "an `iterate` of this transaction is not at its end: finish the loop, or read the rows with `all`, "
                 "before the next statement"
             )
-        stream, self._stream = self._stream, None
-        self._abandoned = False
-        if stream is not None:
-            await stream.discard()
+        if self._stream is not None:
+            self._doing = "SELECT"
+            try:
+                await self._stream.discard()
+            finally:
+                self._doing = None
+            self._stream, self._abandoned = None, False
 
     # ---- for the engines
 

@@ -184,20 +184,28 @@ class Transaction(Queries):
         if session is None or self._root._stage is Stage.BROKEN:
             await self._undo()
             raise self._broken()
-        if self._host.deadline.left <= 0:
-            await self._undo()
-            raise Timeout("the time given by `within` was over before COMMIT: the transaction was rolled back")
-        if self._outer is not None:
-            with Limit(self._host.deadline, "RELEASE"):
-                await session.command(f"RELEASE SAVEPOINT {self._name}")
-            return
+        word, is_sent = "COMMIT" if self._outer is None else "RELEASE", False
         try:
-            with Limit(self._host.deadline, "COMMIT"):
-                await session.end("COMMIT")
+            with Limit(self._host.deadline, word):
+                await session.make_room()
+                is_sent = True
+                if self._outer is None:
+                    await session.end("COMMIT")
+                else:
+                    await session.command(f"RELEASE SAVEPOINT {self._name}")
         except Timeout as error:
-            raise OutcomeUnknown(
-                "COMMIT was not answered in time: the transaction may be committed or not; read the data again"
-            ) from error
+            if is_sent and self._outer is None:
+                raise OutcomeUnknown(
+                    "COMMIT was not answered in time: the transaction may be committed or not; read the data again"
+                ) from error
+            if not is_sent:
+                await self._undo()
+            is_over = is_sent or self._outer is None or not session.is_open
+            when, what = "answered" if is_sent else "sent", "transaction" if is_over else "savepoint"
+            late = Timeout(f"the time was over before {word} was {when}: the {what} was rolled back")
+            if is_over:
+                self._note(late, session)
+            raise late from error
 
     async def _undo(self) -> None:
         """Roll back; what cannot be rolled back is closed, which comes to the same."""

@@ -536,7 +536,7 @@ async def test_a_deadline_is_for_all_attempts_and_their_pauses_together(db, monk
         await add(tx, "Bo")
         await asyncio.sleep(0.31)
 
-    with pytest.raises(Timeout, match="before COMMIT: the transaction was rolled back"):
+    with pytest.raises(Timeout, match="before COMMIT was sent: the transaction was rolled back"):
         async with db.within(0.3):
             await db.retry(too_late)
     assert await names(db) == []
@@ -602,11 +602,22 @@ async def test_a_deadline_in_a_transaction_rolls_it_back(db):
 
 
 async def test_a_deadline_that_is_over_before_the_commit(db):
-    with pytest.raises(Timeout, match="before COMMIT: the transaction was rolled back"):
+    with pytest.raises(Timeout, match="before COMMIT was sent: the transaction was rolled back"):
         async with db.within(0.3), db.transaction() as tx:
             await add(tx, "Ann")
             await asyncio.sleep(0.31)
     assert await names(db) == []
+
+
+async def test_a_deadline_that_is_over_before_the_end_of_a_savepoint(db):
+    async with db.transaction() as tx:
+        await add(tx, "Ann")
+        with pytest.raises(Timeout, match="before RELEASE was sent: the savepoint was rolled back"):
+            async with db.within(0.3), tx.transaction() as inner:
+                await add(inner, "Bo")
+                await asyncio.sleep(0.31)
+        await add(tx, "Cy")
+    assert await names(db) == ["Ann", "Cy"]
 
 
 async def test_a_deadline_while_iterating(db):

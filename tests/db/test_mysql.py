@@ -476,6 +476,33 @@ async def test_a_transaction_loses_its_server(own_mariadb):
         assert await db.scalar("SELECT COUNT(*) FROM t") == 0
 
 
+async def test_a_commit_behind_rows_that_nobody_reads_is_not_sent_too_late(db):
+    await db.execute("INSERT INTO t (a) VALUES (1)")
+    # The first 500 rows are read at once; what is left of them takes longer than there is time.
+    slow = "SELECT REPEAT('x', 1000), IF(seq > 700, SLEEP(1), 0) FROM seq_1_to_710"
+    with pytest.raises(Timeout, match="before COMMIT was sent: the transaction was rolled back"):
+        async with db.within(0.3), db.transaction() as tx:
+            await tx.execute("UPDATE t SET a = 2")
+            await first_of(tx.iterate(slow))
+    with pytest.raises(UsageError, match=r"transaction is over because .* before RELEASE was sent: the transaction"):
+        async with db.transaction() as tx:
+            await tx.execute("UPDATE t SET a = 3")
+            with pytest.raises(Timeout, match="before RELEASE was sent: the transaction was rolled back"):
+                async with db.within(0.3), tx.transaction() as inner:
+                    await first_of(inner.iterate(slow))
+    await until(lambda: unlocked(db))
+    assert await db.scalar("SELECT a FROM t") == 1
+
+
+async def first_of(rows):
+    await anext(rows)
+    await rows.aclose()
+
+
+async def unlocked(db) -> bool:
+    return not await db.scalar("SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_rows_modified > 0")
+
+
 async def test_a_commit_that_is_not_answered(own_mariadb):
     server = own_mariadb()
     async with Database(server.url()) as db:
