@@ -263,6 +263,8 @@ class MySQLSession(Session):
     async def _prepare(self, text: str, values: Values) -> None:
         """Prepare the statement on this connection, or remember that it goes as text."""
         cache = self._prepared
+        if len(values) > 65_535:  # they are counted in two bytes
+            raise QueryError(f"{len(values):,} values, and MySQL takes 65,535 in one statement: split the list")
         try:
             # Only the compiler's own marks and its doubled % are in the text: see `sql.Compiled.bind`.
             marked = text % (("?",) * len(values)) if values else text

@@ -66,6 +66,17 @@ async def test_strict_about_values(db):
         await db.execute("INSERT INTO t (a) VALUES (:a)", a=2**40)
 
 
+async def test_more_values_than_the_server_takes(db):
+    most = 65_535
+    assert await db.scalar("SELECT 1 IN :ids", ids=[*range(most)]) == 1
+    connects = db.stats.connects
+    for ask in (db.scalar, lambda *args, **ids: anext(db.iterate(*args, **ids))):
+        with pytest.raises(QueryError, match=r"65,53[67] values, and MySQL takes 65,535 .*: split the list") as caught:
+            await ask("SELECT 1 IN :ids", ids=[*range(most + 1)])
+        assert caught.value.code is None, "the server was not asked"
+    assert db.stats.connects == connects
+
+
 async def test_the_server_refuses_a_second_statement(mysql_url):
     async with Database(mysql_url) as db:
         session = await db.lease()
