@@ -17,12 +17,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .app import App, run_until_stopped
 from .errors import ConfigError
 from .options import ENVIRONMENT_PREFIX, Options, Setting, from_environment, given, option, settings
 from .server.service import Handler
+
+if TYPE_CHECKING:  # a server may have no database
+    from .db.url import DatabaseURL
 
 __all__ = ["main"]
 
@@ -141,13 +144,22 @@ def migrate_parser() -> ArgumentParser:
     return made
 
 
+def find_file(url: DatabaseURL) -> None:
+    """What changes nothing makes no file either, as SQLite would of a name that is mistyped. Raises ConfigError."""
+    if url.engine == "sqlite" and not url.in_memory and not Path(url.name).exists():
+        raise ConfigError(f"there is no file {url.name}; `migrate up` would make it")
+
+
 async def run_migrations(said: Namespace, chosen: Migrations) -> None:
     """Do it, and print what was done. Raises ConfigError and DatabaseError."""
     from . import db as databases
 
     if chosen.database is None:
         raise ConfigError(f"of which database? --database URL says it, or the variable {ENVIRONMENT_PREFIX}DATABASE")
-    async with databases.Database(chosen.database) as db:
+    database = databases.Database(chosen.database)
+    if said.action == "status" or said.dry_run:
+        find_file(database.url)
+    async with database as db:
         if said.action == "status":
             files = await databases.migration_status(db, chosen.migrations)
             print("\n".join(map(str, files)) or f"no .sql files in {chosen.migrations}")

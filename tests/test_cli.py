@@ -298,6 +298,8 @@ Output = pytest.CaptureFixture[str]
 
 def test_migrate_shows_and_applies_and_applies_once(folder: Path, database_url: str, capsys: Output) -> None:
     where = ["--database", database_url]
+    if database_url.startswith("sqlite"):
+        Path(database_url.removeprefix("sqlite:///")).touch()
     cli.main(["migrate", "status", *where])
     assert capsys.readouterr().out == WAITING
     cli.main(["migrate", "up", "--dry-run", *where])
@@ -320,12 +322,15 @@ def test_migrate_shows_and_applies_and_applies_once(folder: Path, database_url: 
 
 def test_migrate_says_that_a_folder_is_empty(here: Path, database_url: str, capsys: Output) -> None:
     (here / "empty").mkdir()
-    for action in ("status", "up"):
+    for action in ("up", "status"):
         cli.main(["migrate", action, "--migrations", "empty", "--database", database_url])
-    assert capsys.readouterr().out == "no .sql files in empty\nnothing to apply\n"
+    assert capsys.readouterr().out == "nothing to apply\nno .sql files in empty\n"
+    cli.main(["migrate", "status", "--migrations", "empty", "--database", "sqlite:///:memory:"])
+    assert capsys.readouterr().out == "no .sql files in empty\n"
 
 
 def test_migrate_is_told_by_variables_too(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
+    Path("here.db").touch()
     monkeypatch.setenv("MINIHTTP_DATABASE", "sqlite:///here.db")
     monkeypatch.setenv("MINIHTTP_MIGRATIONS", str(folder.rename(folder.with_name("elsewhere"))))
     cli.main(["migrate", "up", "--database", "sqlite:///there.db"])
@@ -350,6 +355,9 @@ def migrate_complaint(*arguments: str) -> str:
 def test_what_migrate_cannot_do_is_told_in_one_line(folder: Path) -> None:
     where = ["--database", "sqlite:///here.db"]
     assert "--database URL" in migrate_complaint("status")
+    for action in (["status"], ["up", "--dry-run"]):
+        assert "there is no file here.db; `migrate up` would make it" in migrate_complaint(*action, *where)
+    assert not Path("here.db").exists()
     assert "sqlite:///" in migrate_complaint("status", "--database", "here.db")
     assert "127.0.0.1:1" in migrate_complaint("status", "--database", "mysql://ann:hunter2@127.0.0.1:1/x")
     assert "folder of migrations, absent: No such file" in migrate_complaint("up", *where, "--migrations", "absent")
