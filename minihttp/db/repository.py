@@ -58,6 +58,8 @@ class Repository(Generic[T]):
         self._mapper = Mapper(model, key)
         self._statements = Statements(self._mapper, table, db.engine, version)
         self._check = TableCheck(self._mapper, table, partial)
+        self._key = self._mapper.fields[key]
+        self._types = MYSQL_TYPES if db.engine == "mysql" else SQLITE_TYPES
         self._db = db
 
     def __repr__(self) -> str:
@@ -217,10 +219,9 @@ class Repository(Generic[T]):
         """The id as a parameter. One that no row can have is not found, rather than an error of the driver."""
         if value is None:
             raise self._missing()
-        key = self._mapper.fields[self._mapper.key]
-        key.check(value)
+        self._key.check(value)
         try:
-            return to_driver(MYSQL_TYPES if self._db.engine == "mysql" else SQLITE_TYPES, key.type.encode(value))
+            return to_driver(self._types, self._key.type.encode(value))
         except ValueError:
             raise self._missing() from None
 

@@ -55,6 +55,9 @@ class Stage(Enum):
     DONE = "over"
 
 
+NEW, OPEN, BROKEN, DONE = Stage  # up to Python 3.11 `Stage.OPEN` takes 0.1 us, for each statement
+
+
 class Transaction(Queries):
     """What `async with db.transaction() as tx` gives: the methods of a database, on one connection.
 
@@ -73,7 +76,7 @@ class Transaction(Queries):
         self._isolation = isolation
         self._read_only = read_only
         self._outer = outer
-        self._stage = Stage.NEW
+        self._stage = NEW
         self._reason: BaseException | None = None
         self._session: Session | None = None
         self._task: asyncio.Task[Any] | None = None
@@ -84,7 +87,7 @@ class Transaction(Queries):
         return Transaction(self._host, outer=self)
 
     async def __aenter__(self) -> Transaction:
-        if self._stage is not Stage.NEW:
+        if self._stage is not NEW:
             raise UsageError("a transaction is used once: call `transaction()` again for the next one")
         if self._outer is not None:
             self._session = self._outer._usable()
@@ -94,7 +97,7 @@ class Transaction(Queries):
             self._session = await self._begin()
             self._task = asyncio.current_task()
             self._host.holders[self._task] = self
-        self._stage = Stage.OPEN
+        self._stage = OPEN
         return self
 
     async def __aexit__(
@@ -106,7 +109,7 @@ class Transaction(Queries):
             else:
                 await self._commit()
         finally:
-            self._stage = Stage.DONE
+            self._stage = DONE
             self._reason = None  # its traceback leads back here: together they would stay, and the values with them
             session, self._session = self._session, None
             if self._outer is None and session is not None:
@@ -144,9 +147,9 @@ class Transaction(Queries):
         return TransactionRows(self, statement, values)
 
     def _usable(self) -> Session:
-        if self._root._stage is Stage.BROKEN:
+        if self._root._stage is BROKEN:
             raise self._broken()
-        if self._stage is not Stage.OPEN or self._session is None:
+        if self._stage is not OPEN or self._session is None:
             raise UsageError(f"this transaction is {self._stage.value}; run nothing with its `tx` outside of its block")
         return self._session
 
@@ -156,7 +159,7 @@ class Transaction(Queries):
         if isinstance(error, UsageError) and session.in_transaction:
             return  # the mistake was seen before anything was sent
         if not known or not session.is_open or not session.in_transaction:
-            self._root._stage = Stage.BROKEN
+            self._root._stage = BROKEN
             self._root._reason = error
 
     def _broken(self) -> DatabaseError:
@@ -181,7 +184,7 @@ class Transaction(Queries):
 
     async def _commit(self) -> None:
         session = self._session
-        if session is None or self._root._stage is Stage.BROKEN:
+        if session is None or self._root._stage is BROKEN:
             await self._undo()
             raise self._broken()
         word, is_sent = "COMMIT" if self._outer is None else "RELEASE", False
@@ -210,7 +213,7 @@ class Transaction(Queries):
     async def _undo(self) -> None:
         """Roll back; what cannot be rolled back is closed, which comes to the same."""
         session = self._session
-        if session is None or not session.is_open or (self._outer is not None and self._root._stage is Stage.BROKEN):
+        if session is None or not session.is_open or (self._outer is not None and self._root._stage is BROKEN):
             return
         try:
             with suppress(DatabaseError, TimeoutError):
