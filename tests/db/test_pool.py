@@ -581,3 +581,31 @@ async def test_a_wait_is_labelled(monkeypatch):
         assert record.why == ("connection", "1/1")
         pool.release(held)
         await task
+
+
+async def test_the_time_counts_from_when_it_was_given_back_or_out():
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    async with a_pool(pool_size=2, check_idle=0) as pool:
+        first, second = await pool.acquire(), await pool.acquire()
+        before = loop.time()
+        pool.release(first)
+        pool.release(second)
+        assert all(slot.since >= before for slot in pool._idle)
+        second.answers, second.hold = False, asyncio.Event()
+        getting = asyncio.create_task(pool.acquire(task))
+        await turns()
+        before = loop.time()
+        second.hold.set()
+        assert await getting is first
+        assert pool._used[first].since >= before
+        others = await pool.acquire()
+        waiting = asyncio.create_task(pool.acquire(task))
+        await turns()
+        before = loop.time()
+        pool.release(others)
+        assert await waiting is others
+        assert pool._used[others].since >= before
+        pool.release(others)
+        others.hold, before = None, loop.time()
+        assert await pool.acquire() is others
+        assert pool._used[others].since >= before
