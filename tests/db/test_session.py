@@ -19,6 +19,7 @@ class FakeStream(Stream):
         return []
 
     async def discard(self):
+        await asyncio.sleep(0)
         self.discarded = True
 
 
@@ -107,10 +108,23 @@ async def test_a_stream_is_read_or_left_before_the_next_statement():
     assert stream.discarded
     assert session.is_clean
     second = await session.stream(statement())
+    with pytest.raises(UsageError, match="not at its end"):
+        await session.run(statement())
     session.finished()
     session.abandoned()
     await session.run(statement())
     assert not second.discarded
+
+
+async def test_to_throw_a_stream_away_is_work_too():
+    session = FakeSession()
+    await session.stream(statement())
+    session.abandoned()
+    first, second = await asyncio.gather(
+        session.run(statement()), session.run(statement("SELECT 2")), return_exceptions=True
+    )
+    assert isinstance(second, UsageError) and "two tasks" in str(second)
+    assert (len(first), len(session.ran)) == (4, 1)
 
 
 async def test_the_wait_is_labelled_without_values(monkeypatch):
