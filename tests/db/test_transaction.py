@@ -113,6 +113,17 @@ async def test_a_commit_out_of_time_is_in_doubt(host, session):
             pass
 
 
+async def test_a_savepoint_out_of_time_ends_the_transaction(host, session):
+    session.errors["RELEASE"] = Timeout("late")
+    late = "before RELEASE was answered: the transaction was rolled back"
+    with pytest.raises(UsageError, match=late):
+        async with Transaction(host) as tx:
+            with pytest.raises(Timeout, match=late):
+                async with tx.transaction():
+                    pass
+    assert session.sent[-1] == "ROLLBACK"
+
+
 async def test_a_rollback_that_fails_hides_nothing(host, session):
     session.errors["ROLLBACK"] = QueryError("no")
     with pytest.raises(KeyError):
