@@ -19,6 +19,8 @@ from . import codec
 from .errors import HTTPError
 from .forms import FormData, parse_cookies, parse_query, read_form
 from .headers import Cookies, Headers, QueryParams
+from .options import Limits
+from .wire.parser import Head
 
 __all__ = ["Application", "BodyChannel", "OnDisconnect", "Origin", "Request"]
 
@@ -94,28 +96,15 @@ class Request:
     _form: FormData | None
     _state: SimpleNamespace | None
 
-    def __init__(
-        self,
-        method: str,
-        raw_path: str,
-        query_string: str,
-        headers: Headers,
-        body: bytes | BodyChannel,
-        origin: Origin,
-        max_body: int,
-        timeout: float | None,
-        length: int | None = 0,
-    ) -> None:
-        self.method = method
-        self.raw_path = raw_path
-        self.query_string = query_string
-        self.headers = headers
-        self.length = length  # bytes of the body; None for a chunked one
-        self.max_body = max_body
+    def __init__(self, head: Head, body: bytes | BodyChannel, origin: Origin, limits: Limits) -> None:
+        self.method, self.raw_path, self.query_string, fields = head
+        self.headers = fields.headers
+        self.length = fields.length  # bytes of the body; None for a chunked one
+        self.max_body = limits.max_body
         self.params: dict[str, Any] = {}
         self.app: Application = NO_APP
         self._origin = origin
-        self._timeout = timeout
+        self._timeout = limits.handler_timeout
         self._started = False
         self._body, self._channel = (body, None) if isinstance(body, bytes) else (None, body)
         self._query = self._cookies = self._form = self._state = self.on_disconnect = None

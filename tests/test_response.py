@@ -20,6 +20,7 @@ import pytest
 
 from minihttp.errors import ClientDisconnected, FieldError, HTTPError, ProtocolError, reason_phrase
 from minihttp.headers import Headers, MutableHeaders
+from minihttp.options import Limits
 from minihttp.request import Request
 from minihttp.response import (
     HTML,
@@ -33,6 +34,7 @@ from minihttp.response import (
     media_type,
     to_response,
 )
+from minihttp.wire.head import Fields
 
 TEXT = "text/plain; charset=utf-8"
 SPLITTING = ["a\r\nset-cookie: x=1", "a\nb", "a\rb", "a\0b", "a\x7fb"]
@@ -50,7 +52,7 @@ class Origin:
 
 def request_with(accept: str | None = None) -> Request:
     fields = Headers([] if accept is None else [("Accept", accept)])
-    return Request("GET", "/here", "", fields, b"", Origin(), 1000, None)
+    return Request(("GET", "/here", "", Fields(fields, 0, True, False, 1)), b"", Origin(), Limits())
 
 
 async def rows() -> AsyncIterator[bytes]:

@@ -14,9 +14,11 @@ from markupsafe import Markup
 
 from minihttp.errors import ConfigError
 from minihttp.headers import Headers
+from minihttp.options import Limits
 from minihttp.request import Request
 from minihttp.response import HTML, to_response
 from minihttp.templating import Templates
+from minihttp.wire.head import Fields
 
 ATTACK = """<script>alert("1" + '2')</script>&"""
 
@@ -56,7 +58,7 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def request_of_app() -> Request:
-    request = Request("GET", "/here", "", Headers(), b"", Origin(), 1000, None)
+    request = Request(("GET", "/here", "", Fields(Headers(), 0, True, False, 1)), b"", Origin(), Limits())
     request.app = Application()
     return request
 

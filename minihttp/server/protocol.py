@@ -102,13 +102,10 @@ class HTTPProtocol(Connection):
         if head is None:
             self._await_head()
             return False
-        method, path, query, fields = head
-        self._fields = fields
-        body = self._open_body(fields) if fields.length != 0 else b""
+        self._fields = fields = head[3]
         limits = service.limits
-        self._request = request = Request(
-            method, path, query, fields.headers, body, self, limits.max_body, limits.handler_timeout, fields.length
-        )
+        body = self._open_body(fields) if fields.length != 0 else b""
+        self._request = request = Request(head, body, self, limits)
         self.stage = HANDLER
         if limits.handler_timeout is not None:
             self._alarms.arm(Late.HANDLER, limits.handler_timeout)
