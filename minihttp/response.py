@@ -232,20 +232,12 @@ def media_type(name: str) -> str:
 
 # -- coercion ----------------------------------------------------------------------------------------------------------
 
-MAKERS: dict[type, Callable[[Any], Response]] = {
-    str: lambda value: plain(value.encode(), TEXT),
-    bytes: lambda value: plain(value, BINARY),
-    **dict.fromkeys((dict, list), lambda value: plain(codec.encode(value), JSON_TYPE)),
-    type(None): lambda value: Response(status=204),
+PLAIN: dict[type, tuple[Callable[[Any], bytes], str]] = {
+    str: (str.encode, TEXT),
+    bytes: (bytes, BINARY),
+    dict: (codec.encode, JSON_TYPE),
+    list: (codec.encode, JSON_TYPE),
 }
-
-
-def plain(body: bytes, content_type: str) -> Response:
-    """A response of which nothing needs to be checked, as most are, in half of the time."""
-    response = Response.__new__(Response)
-    response.at_hand, response.status, response.fields = True, 200, None
-    response.body, response.only_type = body, content_type
-    return response
 
 
 def to_response(value: Any) -> Response:
@@ -254,16 +246,21 @@ def to_response(value: Any) -> Response:
     Takes str, bytes, mappings, lists, dataclasses, Structs, None, Response, `(value, status)` and
     `(value, status, headers)`. Raises TypeError for anything else.
     """
-    maker = MAKERS.get(type(value))
-    if maker is not None:
-        return maker(value)
+    known = PLAIN.get(type(value))
+    if known is not None:  # as most are; of these nothing needs to be checked
+        encode, content_type = known
+        response = Response.__new__(Response)
+        response.at_hand, response.status, response.fields = True, 200, None
+        response.body, response.only_type = encode(value), content_type
+        return response
     if isinstance(value, Response):
         return value
+    if value is None:
+        return Response(status=204)
     if isinstance(value, tuple):
         return from_tuple(value)
-    for kind in (str, bytes):
-        if isinstance(value, kind):
-            return MAKERS[kind](value)
+    if isinstance(value, str | bytes):
+        return Response(value, content_type=TEXT if isinstance(value, str) else BINARY)
     if isinstance(value, Mapping | list) or is_record(value):
         return JSON(value)
     raise TypeError(f"a handler returned {type(value).__name__}: {advice(value)}")
