@@ -49,12 +49,16 @@ def parse_query(query: str) -> QueryParams:
 def split_pairs(text: str, status: int, kind: str) -> list[tuple[str, str]]:
     if text.count("&") >= MAX_FIELDS:
         raise HTTPError(status, f"more than {MAX_FIELDS} {kind}s")
-    pairs = [piece.partition("=")[::2] for piece in text.replace("+", " ").split("&") if piece]
-    for number, (name, value) in enumerate(pairs) if "%" in text else ():
-        try:
-            pairs[number] = unquote(name, errors="strict"), unquote(value, errors="strict")
-        except UnicodeDecodeError:
-            raise FieldError(kind, name, "is not UTF-8") from None
+    pairs = []
+    for piece in text.replace("+", " ").split("&"):
+        name, _, value = piece.partition("=")
+        if "%" in piece:
+            try:
+                name, value = unquote(name, errors="strict"), unquote(value, errors="strict")
+            except UnicodeDecodeError:
+                raise FieldError(kind, name, "is not UTF-8") from None
+        if piece:
+            pairs.append((name, value))
     return pairs
 
 

@@ -83,7 +83,8 @@ class Node:
 
     def __init__(self) -> None:
         self.literals: dict[str, Node] = {}
-        self.choices: dict[Converter, Node] = {}  # by rank
+        self.choices: dict[Converter, Node] = {}
+        self.ways: tuple[tuple[Callable[[str], Any], bool, Node], ...] = ()  # the choices by rank, ready to be tried
         self.routes: dict[str, Route] = {}  # by method, of paths that end here
 
     def leaf(self, parts: Iterable[str | Converter]) -> dict[str, Route]:
@@ -94,7 +95,8 @@ class Node:
                 node = node.literals.setdefault(part, Node())
             else:
                 child = node.choices.setdefault(part, Node())
-                node.choices = dict(sorted(node.choices.items(), key=lambda choice: choice[0].rank))
+                ranked = sorted(node.choices.items(), key=lambda choice: choice[0].rank)
+                node.ways = tuple((converter.parse, converter is PATH, other) for converter, other in ranked)
                 node = child
         return node.routes
 
@@ -103,25 +105,27 @@ class Node:
 
         Depth first, literals before converters before `path`, and back where no route has the method.
         """
-        node: Node | None = self
-        while node is not None and not node.choices and index < len(segments):  # there is one way at the most
-            node, index = node.literals.get(segments[index]), index + 1
-        if node is None or index == len(segments):
-            route = None if node is None else node.routes.get(method)
-            return None if route is None else (route, values)
-        segment = segments[index]
-        child = node.literals.get(segment)
-        if child is not None and (found := child.find(segments, index + 1, method, values)) is not None:
-            return found
-        for converter, child in node.choices.items():
-            text, end = (segment, index + 1) if converter is not PATH else ("/".join(segments[index:]), len(segments))
-            try:
-                value = converter.parse(text)
-            except ValueError:
-                continue
-            if (found := child.find(segments, end, method, (*values, value))) is not None:
-                return found
-        return None
+        node, count = self, len(segments)
+        while index < count:
+            segment = segments[index]
+            index += 1
+            child = node.literals.get(segment)
+            for parse, takes_all, other in node.ways:
+                if child is not None and (found := child.find(segments, index, method, values)) is not None:
+                    return found
+                child = None
+                try:
+                    value = parse("/".join(segments[index - 1 :]) if takes_all else segment)
+                except ValueError:
+                    continue
+                end = count if takes_all else index
+                if (found := other.find(segments, end, method, (*values, value))) is not None:
+                    return found
+            if child is None:
+                return None
+            node = child
+        route = node.routes.get(method)
+        return None if route is None else (route, values)
 
 
 class Router:
@@ -241,13 +245,13 @@ class Router:
         routes = self._static.get(raw_path)
         if routes is not None and (route := routes.get(method)) is not None:
             return route, {}
-        found = self._root.find(split(raw_path), 0, method, ())
+        found = self._root.find(split(raw_path), 1, method, ())
         return found and (found[0], dict(zip(found[0].pattern.params, found[1])))  # noqa: B905  # as long by construction; strict= costs 10 %
 
     def allowed(self, raw_path: str) -> tuple[str, ...]:
         """The methods of the path, sorted, with HEAD and OPTIONS, as Allow has them; empty if there is no such path."""
         segments = split(raw_path)
-        methods = {method for method in self._methods if self._root.find(segments, 0, method, ())}
+        methods = {method for method in self._methods if self._root.find(segments, 1, method, ())}
         return tuple(sorted(methods | {"OPTIONS"})) if methods else ()
 
     def alternative(self, raw_path: str) -> str | None:
@@ -272,10 +276,15 @@ class Router:
 
 
 def split(raw_path: str) -> list[str]:
-    """The decoded segments; none for what is no path, as the `*` of OPTIONS. The parser has seen that each % is one."""
-    first, *segments = raw_path.split("/")
-    if first or "%" not in raw_path:
-        return [] if first else segments
+    """The decoded segments, the first before the slash; none for what is no path, as the `*` of OPTIONS.
+
+    The parser has seen that each % is one.
+    """
+    segments = raw_path.split("/")
+    if segments[0]:
+        return []
+    if "%" not in raw_path:
+        return segments
     try:
         return [unquote_to_bytes(segment).decode() for segment in segments]
     except UnicodeError:
