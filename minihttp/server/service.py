@@ -11,6 +11,7 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context, copy_context
+from inspect import isroutine
 from math import inf
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -47,7 +48,8 @@ class Service(Generic[C]):
     )  # fmt: skip
 
     def __init__(self, handler: Handler, limits: Limits, loop: asyncio.AbstractEventLoop, run: Run) -> None:
-        self.handler = handler
+        # What is called for each request is a function: to call an object takes a way through its class.
+        self.handler: Handler = handler if isroutine(handler) else handler.__call__  # type: ignore[operator]  # it is callable
         self.limits = limits
         self.loop = loop
         self.run = run
