@@ -6,7 +6,8 @@ Invariant: a path is split before it is decoded, so that `%2F` never becomes a s
 an error where it is declared, naming the places in the program. The more specific route wins whatever the order of
 registration, so one route can hide another only by having its very form, which is such an error.
 
-Finding a literal path costs one dict look-up, any other a step per segment, however many routes there are.
+Finding a path that was asked for twice costs one dict look-up, any other a step per segment, however many routes there
+are. The memo is emptied when it is full: clients repeat themselves, so it is soon warm again.
 Trade-off: a parameter of kind `path` stands only at the end of a pattern; elsewhere matching would have to try every
 way to divide a path.
 """
@@ -29,6 +30,9 @@ __all__ = ["METHODS", "Converter", "OnDisconnect", "Policy", "Route", "RouteOpti
 
 H = TypeVar("H", bound=Callable[..., Any])
 OnDisconnect = Literal["cancel", "finish"]
+
+MEMO_ENTRIES = 1024
+MEMO_PATH = 256  # characters; longer paths are rarely repeated and would make the memo large
 
 METHODS: Final = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 
@@ -141,7 +145,8 @@ class Router:
     def __init__(self, *, converters: Mapping[str, Converter] | None = None) -> None:
         self._converters = {**(converters or {}), **CONVERTERS}
         self._root = Node()
-        self._static: dict[str, dict[str, Route]] = {}  # by path as clients send it: these need no search
+        self._known: dict[str, tuple[str, Route, dict[str, Any]] | None] = {}  # by path; None: once
+        self._is_plain = True  # no converter of the application's own, which might say something else the next time
         self._routes: list[Route] = []
         self._names: dict[str, Route] = {}
         self._methods = {"HEAD"}
@@ -230,8 +235,8 @@ class Router:
             routes[method] = route
         if "GET" in route.methods:
             routes.setdefault("HEAD", route)
-        if not route.pattern.params:
-            self._static[route.pattern.template] = routes
+        self._is_plain &= all(each in CONVERTERS.values() for each in route.pattern.params.values())
+        self._known.clear()
         self._methods |= route.methods
         self._routes.append(route)
 
@@ -242,11 +247,19 @@ class Router:
 
         Raises HTTPError 400 for a path that cannot be decoded.
         """
-        routes = self._static.get(raw_path)
-        if routes is not None and (route := routes.get(method)) is not None:
-            return route, {}
+        known = self._known.get(raw_path)
+        if known is not None and known[0] == method:
+            return known[1], known[2].copy()
         found = self._root.find(split(raw_path), 1, method, ())
-        return found and (found[0], dict(zip(found[0].pattern.params, found[1])))  # noqa: B905  # as long by construction; strict= costs 10 %
+        if found is None:
+            return None
+        route, params = found[0], dict(zip(found[0].pattern.params, found[1]))  # noqa: B905  # as long by construction; strict= costs 10 %
+        if (self._is_plain or not params) and len(raw_path) <= MEMO_PATH:
+            if len(self._known) >= MEMO_ENTRIES:
+                self._known.clear()
+            # Of paths that come once nothing more is kept: to keep what was found costs more than to find it.
+            self._known[raw_path] = (method, route, params.copy()) if raw_path in self._known else None
+        return route, params
 
     def allowed(self, raw_path: str) -> tuple[str, ...]:
         """The methods of the path, sorted, with HEAD and OPTIONS, as Allow has them; empty if there is no such path."""

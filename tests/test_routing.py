@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from minihttp.errors import ConfigError, HTTPError
 from minihttp.patterns import CONVERTERS, Converter
-from minihttp.routing import METHODS, Policy, Router
+from minihttp.routing import MEMO_ENTRIES, MEMO_PATH, METHODS, Policy, Router
 
 DAY = Converter(date.fromisoformat, date)
 
@@ -385,6 +385,87 @@ def test_finding_does_the_same_work_however_many_routes_there_are() -> None:
         assert path_found(router, "/r0/word") == "/r0/{x:noted}"
         assert path_found(router, "/r0/word/none") is None
         assert calls == ["word", "word", "r0"]
+
+
+# --- asked for again
+
+
+def test_a_path_asked_for_again_is_found_without_a_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    router = Router()
+    router.get("/users/{id:int}/{name}")(show)
+    router.get("/users")(plain)
+    for path in ("/users/7/ada", "/users"):
+        answers = [router.find("GET", path), router.find("GET", path)]
+        with monkeypatch.context() as patch:
+            patch.setattr(router, "_root", None)
+            answers.append(router.find("GET", path))
+        assert answers[0] is not None
+        assert answers == [answers[0]] * 3
+
+
+def test_what_one_request_does_to_its_parameters_no_other_sees() -> None:
+    router = Router()
+    router.get("/users/{id:int}")(show)
+    for _ in range(4):
+        found = router.find("GET", "/users/7")
+        assert found is not None
+        assert found[1] == {"id": 7}
+        found[1].clear()
+
+
+def test_each_method_of_a_path_has_its_own_route() -> None:
+    router = Router()
+    router.get("/a")(show)
+    router.post("/a")(plain)
+    for _ in range(3):
+        for method, handler in (("GET", show), ("POST", plain)):
+            found = router.find(method, "/a")
+            assert found is not None
+            assert found[0].handler is handler
+        assert router.find("PUT", "/a") is None
+
+
+def test_a_route_registered_after_a_search_is_found() -> None:
+    router = Router()
+    router.get("/{name}")(show)
+    for _ in range(3):
+        assert path_found(router, "/a") == "/{name}"
+    router.get("/a")(plain)
+    assert path_found(router, "/a") == "/a"
+
+
+def test_a_converter_of_ones_own_is_asked_each_time() -> None:
+    words = {"new"}
+
+    def known(text: str) -> str:
+        if text not in words:
+            raise ValueError(text)
+        return text
+
+    inner = Router(converters={"known": Converter(known, str)})
+    inner.get("/{word:known}")(show)
+    inner.get("/{word}")(show)
+    inner.get("/plain/{number:int}")(show)
+    outer = Router()
+    outer.include(inner)
+    for router in (inner, outer):
+        words.add("new")
+        assert [path_found(router, "/new") for _ in range(3)] == ["/{word:known}"] * 3
+        words.clear()
+        assert [path_found(router, "/new") for _ in range(3)] == ["/{word}"] * 3
+        words.add("new")
+        assert path_found(router, "/new") == "/{word:known}"
+
+
+def test_what_clients_ask_for_fills_no_memory() -> None:
+    router = Router()
+    router.get("/{name}")(show)
+    for number in [*range(2000), *range(2000)]:
+        for path in (f"/{number}", f"/{number}/none", f"/{number:0>300}"):
+            for _ in range(2):
+                router.find("GET", path)
+        assert len(router._known) <= MEMO_ENTRIES
+    assert all(len(path) <= MEMO_PATH and "none" not in path for path in router._known)
 
 
 # --- which one is found

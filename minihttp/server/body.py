@@ -35,13 +35,7 @@ class Body:
     )  # fmt: skip
 
     def __init__(
-        self,
-        parser: Parser,
-        flow: Flow,
-        alarms: Alarms,
-        limits: Limits,
-        loop: asyncio.AbstractEventLoop,
-        expects: bool,
+        self, parser: Parser, flow: Flow, alarms: Alarms, limits: Limits, loop: asyncio.AbstractEventLoop, expects: bool
     ) -> None:
         self.trailers = Headers()
         self.expects = expects
