@@ -403,6 +403,22 @@ def test_a_path_asked_for_again_is_found_without_a_search(monkeypatch: pytest.Mo
         assert answers == [answers[0]] * 3
 
 
+def test_of_a_path_that_came_once_nothing_more_is_kept() -> None:
+    router = Router()
+    router.get("/users/{id:int}")(show)
+    router.find("GET", "/users/7")
+    assert router._known == {"/users/7": None}
+
+
+def test_a_literal_path_is_remembered_beside_a_converter_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    router = Router(converters={"day": DAY})
+    router.get("/{day:day}")(show)
+    router.get("/today")(plain)
+    assert [path_found(router, "/today") for _ in range(2)] == ["/today"] * 2
+    monkeypatch.setattr(router, "_root", None)
+    assert path_found(router, "/today") == "/today"
+
+
 def test_what_one_request_does_to_its_parameters_no_other_sees() -> None:
     router = Router()
     router.get("/users/{id:int}")(show)
