@@ -41,7 +41,6 @@ class Connection(asyncio.Protocol):
     def __init__(self, service: Service[Any], keep: object = None) -> None:
         self.service = service
         self.stage: Stage = IDLE
-        self.scheme = "http"
         self.client: tuple[str, int] | None = None
         self.is_gone = False
         self.cancelled_for: Late | None = None  # why the handler was cancelled, if it was for being late
@@ -69,8 +68,7 @@ class Connection(asyncio.Protocol):
         self._alarms.stage(self.service.limits.header_timeout)
         peer = transport.get_extra_info("peername")
         self.client = peer[:2] if isinstance(peer, tuple) else None
-        if transport.get_extra_info("sslcontext") is not None:
-            self.scheme = "https"
+        self.scheme = "http" if transport.get_extra_info("sslcontext") is None else "https"
         self.service.enter(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
