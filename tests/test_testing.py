@@ -335,7 +335,7 @@ async def test_nothing_is_left_behind() -> None:
     with pytest.raises(IncompleteReply):
         await asking
     await turns()
-    assert service.connections == set()
+    assert service.connections == {}
     assert service.deadlines._timer is None
     assert asyncio.all_tasks() == before
 

@@ -65,11 +65,11 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._flow = Flow(self.service.loop, transport)  # type: ignore[arg-type]  # a stream's transport is both ways
         self._alarms = Alarms(self.service.deadlines, self._expire)
+        self.service.enter(self, self._alarms)
         self._alarms.stage(self.service.limits.header_timeout)
         peer = transport.get_extra_info("peername")
         self.client = peer[:2] if isinstance(peer, tuple) else None
         self.scheme = "http" if transport.get_extra_info("sslcontext") is None else "https"
-        self.service.enter(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.stage = CLOSED

@@ -2,14 +2,14 @@
 
 Owns: the timer, the clock that is as fine as the deadlines need, and what each connection is waiting for.
 Must not know: what happens when something is late; whoever armed the alarm is told.
-Invariant: the timer is armed exactly while a connection exists. A deadline passes up to two ticks late, never early.
-Setting one costs a store or two: no timer is made or cancelled per request.
+Invariant: a deadline passes up to two ticks late, never early. Setting one costs a store or two: no timer is made or
+cancelled per request, nor per connection while there are others.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from math import inf
 
 from .stages import Late
@@ -21,34 +21,33 @@ FINEST, COARSEST = 0.02, 0.5  # seconds between two ticks
 
 
 class Deadlines:
-    """The timer of a server. `shortest` is the shortest time in seconds that will be asked for; a tick is a fifth."""
+    """The timer of a server, for the alarms that are in `watched` when it ticks.
+
+    `shortest` is the shortest time in seconds that will be asked for; a tick is a fifth.
+    """
 
     __slots__ = ("_loop", "_timer", "_watched", "now", "tick")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, shortest: float) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, shortest: float, watched: Collection[Alarms]) -> None:
         self._loop = loop
         self._timer: asyncio.TimerHandle | None = None
-        self._watched: set[Alarms] = set()
+        self._watched = watched
         self.tick = min(max(shortest / 5, FINEST), COARSEST)
         self.now = loop.time()
 
-    def watch(self, alarms: Alarms) -> None:
-        """Look after the alarms of a connection until `forget`."""
-        self._watched.add(alarms)
-        if self._timer is None:
-            self.now = self._loop.time()
-            self._timer = self._loop.call_later(self.tick, self._pass)
+    def start(self) -> None:
+        """Set the clock, and tick until `stop`."""
+        self.now = self._loop.time()
+        self._timer = self._loop.call_later(self.tick, self._pass)
 
-    def forget(self, alarms: Alarms) -> None:
-        """Stop looking after them; the last one stops the timer."""
-        self._watched.discard(alarms)
-        if not self._watched and self._timer is not None:
+    def stop(self) -> None:
+        """Nobody is left to look after."""
+        if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def _pass(self) -> None:
-        self.now = self._loop.time()
-        self._timer = self._loop.call_later(self.tick, self._pass)
+        self.start()
         # Deadlines are set from a `now` that may be a tick old, so they pass a tick later.
         due = self.now - self.tick
         for alarms in [each for each in self._watched if each.deadline <= due]:
@@ -67,7 +66,6 @@ class Alarms:
         self.stage_ends = inf
         self.renewed = 0.0  # the stage may last until then; looked at when it would end, so that this costs one store
         self.deadline = inf  # the earliest of all
-        deadlines.watch(self)
 
     def stage(self, seconds: float) -> None:
         """The stage that has begun now may last so long."""
@@ -102,7 +100,6 @@ class Alarms:
 
     def end(self) -> None:
         """The connection is over: nothing is late any more, and nobody is told."""
-        self._deadlines.forget(self)
         self._expire = ignore
 
 

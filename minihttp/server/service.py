@@ -1,8 +1,9 @@
 """What all connections of one server share.
 
-Owns: the handler, the limits, the set of open connections, the timer of their deadlines, and how a Task is started.
+Owns: the handler, the limits, the open connections, the timer of their deadlines, and how a Task is started.
 Must not know: sockets and signals (the server above has them), or what a connection does.
 Invariant: `context` is the one the server was started in; each request gets a copy of it, never another's.
+The timer is armed exactly while a connection exists.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from ..options import Limits
 from ..request import Request
 from ..response import Response
-from .deadlines import Deadlines
+from .deadlines import Alarms, Deadlines
 
 __all__ = ["Handler", "Run", "Service", "Tracer", "start_task"]
 
@@ -56,21 +57,24 @@ class Service(Generic[C]):
         self.context = copy_context()
         self.stopping = False  # from then on every answer closes its connection
         self.handled = 0
-        self.connections: set[C] = set()
-        self.deadlines = Deadlines(loop, shortest_time(limits))
+        self.connections: dict[C, Alarms] = {}  # and what each waits for
+        self.deadlines = Deadlines(loop, shortest_time(limits), self.connections.values())
         self._emptied = asyncio.Event()
         self._emptied.set()
 
-    def enter(self, connection: C) -> None:
+    def enter(self, connection: C, alarms: Alarms) -> None:
         """A connection has been made."""
-        self.connections.add(connection)
-        self._emptied.clear()
+        if not self.connections:
+            self._emptied.clear()
+            self.deadlines.start()
+        self.connections[connection] = alarms
 
     def leave(self, connection: C) -> None:
         """A connection has been lost."""
-        self.connections.discard(connection)
+        del self.connections[connection]
         if not self.connections:
             self._emptied.set()
+            self.deadlines.stop()
 
     async def emptied(self) -> None:
         """Return when no connection is left."""

@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
+from minihttp.options import Limits
 from minihttp.request import Request
 from minihttp.response import Response
 from minihttp.server.deadlines import COARSEST, FINEST, Alarms, Deadlines
+from minihttp.server.exchange import serve_request
+from minihttp.server.service import Service
 from minihttp.server.stages import Late, Stage
 
 from .conftest import Serve
@@ -59,9 +62,12 @@ class Watch:
 
     def __init__(self, shortest: float = 1.0) -> None:
         self.clock = Clock()
-        self.deadlines = Deadlines(self.clock, shortest)  # type: ignore[arg-type]  # all of a loop that it uses
+        self.watched: list[Alarms] = []
+        self.deadlines = Deadlines(self.clock, shortest, self.watched)  # type: ignore[arg-type]  # all of a loop it uses
         self.rung: list[tuple[Late, float]] = []
         self.alarms = Alarms(self.deadlines, lambda late: self.rung.append((late, self.clock.now)))
+        self.watched.append(self.alarms)
+        self.deadlines.start()
 
     def kinds(self) -> list[Late]:
         return [late for late, _ in self.rung]
@@ -72,20 +78,31 @@ def test_the_tick_is_a_fifth_of_the_shortest_deadline_within_bounds(shortest: fl
     assert Watch(shortest).deadlines.tick == tick
 
 
-def test_the_timer_is_armed_exactly_while_somebody_is_watched() -> None:
+def test_the_timer_is_armed_exactly_until_it_is_stopped() -> None:
     watch = Watch()
-    assert len(watch.clock.armed()) == 1
-    second = Alarms(watch.deadlines, watch.rung.append)  # type: ignore[arg-type]  # never called
-    assert len(watch.clock.armed()) == 1
-    watch.alarms.end()
     watch.clock.go(10)
     assert len(watch.clock.armed()) == 1
-    second.end()
-    second.end()
+    watch.deadlines.stop()
+    watch.deadlines.stop()
     assert watch.clock.armed() == []
-    Alarms(watch.deadlines, watch.rung.append)  # type: ignore[arg-type]  # never called
+    watch.clock.go(10)
+    watch.deadlines.start()
     assert len(watch.clock.armed()) == 1
     assert watch.deadlines.now == watch.clock.now
+
+
+def test_the_timer_is_armed_exactly_while_a_connection_exists() -> None:
+    clock = Clock()
+    service: Service[str] = Service(ok, Limits(), clock, serve_request)  # type: ignore[arg-type]  # as above
+    assert clock.armed() == []
+    for name in "first", "second":
+        service.enter(name, Alarms(service.deadlines, lambda late: None))
+        assert len(clock.armed()) == 1
+    clock.go(10)
+    service.leave("first")
+    assert len(clock.armed()) == 1
+    service.leave("second")
+    assert clock.armed() == []
 
 
 @pytest.mark.parametrize("begin", [0.0, 0.01, 0.1, 0.19, 0.2, 0.37])
@@ -172,6 +189,7 @@ def test_several_are_late_at_once() -> None:
 def test_after_the_end_nobody_is_told() -> None:
     watch = Watch()
     other = Alarms(watch.deadlines, lambda late: watch.alarms.end())
+    watch.watched.append(other)
     other.arm(Late.WRITE, 1)
     watch.alarms.arm(Late.WRITE, 1)
     watch.alarms.end()

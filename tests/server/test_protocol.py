@@ -535,7 +535,7 @@ async def test_a_lost_connection_is_not_kept(serve: Serve) -> None:
     await end.reply()
     end.reset()
     await end.ended()
-    assert host.service.connections == set()
+    assert host.service.connections == {}
     if host.kind == "memory":
         with pytest.raises(IncompleteReply):
             await end.reply()

@@ -122,10 +122,9 @@ def overtakes(right: Any, self: Flow, data: bytes) -> None:
     self.flush()
 
 
-@bug(Deadlines, "forget")
-def leaks_the_timer(right: Any, self: Deadlines, alarms: Alarms) -> None:
+@bug(Deadlines, "stop")
+def leaks_the_timer(right: Any, self: Deadlines) -> None:
     """The timer of the deadlines goes on when the last connection has gone."""
-    self._watched.discard(alarms)
 
 
 @bug(HTTPProtocol, "_drain_body")

@@ -24,7 +24,7 @@ from .handlers import MARK, SERVERS, handle, turns
 from .invariants import at_rest, bounded, judge
 from .ledger import EPSILON, Ledger
 from .schedule import Schedule, make_schedule
-from .world import Clock, InOrder, Line, probed
+from .world import Clock, Line, probed
 
 __all__ = ["Play", "play"]
 
@@ -95,8 +95,6 @@ class Play:
     async def main(self) -> None:
         MARK.set(SERVERS)
         self.service = service = Service(handle, self.schedule.limits, self.loop, self.server._run)
-        service.connections = InOrder()  # type: ignore[assignment]  # a set, in the order of coming
-        service.deadlines._watched = InOrder()  # type: ignore[assignment]  # as above
         self.server._service, self.server._listener = service, Listener()  # type: ignore[assignment]  # no sockets
         clients = asyncio.gather(*(self.client(ledger) for ledger in self.ledgers))
         await asyncio.wait([clients], timeout=self.schedule.stop)
@@ -204,7 +202,6 @@ class Play:
         left = [
             *(f"a task: {task!r}" for task in asyncio.all_tasks(self.loop) if task is not asyncio.current_task()),
             *(f"a connection: {each!r}" for each in self.service.connections),
-            *(f"an alarm of {each!r}" for each in self.service.deadlines._watched),
         ]
         if self.service.deadlines._timer is not None:
             left.append("the timer of the deadlines")

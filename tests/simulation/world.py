@@ -23,7 +23,7 @@ from minihttp.wire.writer import CLOSE
 if TYPE_CHECKING:
     from .ledger import Ledger
 
-__all__ = ["Clock", "InOrder", "Line", "Probe", "Stuck", "probed"]
+__all__ = ["Clock", "Line", "Probe", "Stuck", "probed"]
 
 IO = 0.005  # seconds of virtual time that work in a thread takes
 
@@ -78,16 +78,6 @@ def carry_out(future: asyncio.Future[Any], work: Callable[..., Any], given: tupl
         future.set_result(result)
     elif isinstance(result, tuple) and hasattr(result[0], "close"):
         result[0].close()  # opened for somebody who has been cancelled
-
-
-class InOrder(dict[Any, None]):
-    """A set whose order is that of coming, not that of addresses in memory."""
-
-    def add(self, item: Any) -> None:
-        self[item] = None
-
-    def discard(self, item: Any) -> None:
-        self.pop(item, None)
 
 
 class Line(MemoryTransport):
