@@ -18,7 +18,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from .errors import ConfigError, HTTPError
 from .options import Limits, Options
-from .request import Request
+from .request import Request, json_codec
 from .response import Redirect, Response, error_response, log_failure, to_response
 from .routing import METHODS, Policy, Route, Router
 from .server.server import Server
@@ -112,6 +112,7 @@ class App:
     def _compose(self) -> Handler:
         """Fold the middleware around the dispatch, and accept no more routes."""
         self.router.freeze()
+        json_codec()  # now, while no client waits for it
         entry: Handler = self._dispatch
         for function in reversed(self._middleware):
             entry = self._layer(function, entry)

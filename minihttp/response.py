@@ -21,11 +21,10 @@ from string import Template
 from typing import Any, Literal, TypedDict, TypeGuard, Unpack
 from urllib.parse import quote
 
-from . import codec
 from .errors import HTTPError, reason_phrase
 from .forms import format_cookie
 from .headers import Headers, MutableHeaders, check_field
-from .request import Request
+from .request import Request, json_codec
 
 __all__ = ["HTML", "JSON", "File", "Redirect", "Response", "Stream", "error_response", "log_failure", "to_response"]
 
@@ -139,7 +138,7 @@ class JSON(Response):
     __slots__ = ()
 
     def __init__(self, value: Any, status: int = 200, headers: HeaderPairs = None) -> None:
-        super().__init__(codec.encode(value), status, headers, JSON_TYPE)
+        super().__init__(json_codec().encode(value), status, headers, JSON_TYPE)
 
 
 class HTML(Response):
@@ -235,8 +234,7 @@ def media_type(name: str) -> str:
 PLAIN: dict[type, tuple[Callable[[Any], bytes], str]] = {
     str: (str.encode, TEXT),
     bytes: (bytes, BINARY),
-    dict: (codec.encode, JSON_TYPE),
-    list: (codec.encode, JSON_TYPE),
+    **dict.fromkeys((dict, list), (lambda value: json_codec().encode(value), JSON_TYPE)),
 }
 
 
@@ -380,7 +378,7 @@ def problem(error: BaseException, status: int, title: str, detail: str | None, t
         members["errors"] = [dict(each) for each in error.errors]
     if trace:
         members["traceback"] = trace
-    return codec.encode(members)
+    return json_codec().encode(members)  # type: ignore[no-any-return]  # the codec gives bytes
 
 
 def error_page(status: int, title: str, detail: str | None, trace: str | None) -> str:
