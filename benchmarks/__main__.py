@@ -5,8 +5,8 @@ Must not know: what is measured.
 Invariant: a full run is resumed where it stopped, and written into benchmarks/results; a quick one and one of some
 workloads or peers go beside it and are not committed.
 
-    make bench                                   everything, within an hour; go on with the same command
-    make bench QUICK=1                           once round everything, in twenty minutes
+    make bench                                   everything, in 50 minutes; go on with the same command
+    make bench QUICK=1                           once round everything, in a quarter of an hour
     make bench ONLY=plaintext,json PEER=granian  some workloads (or groups), some contenders (a part of the name)
 """
 
@@ -17,7 +17,7 @@ import resource
 import sys
 from pathlib import Path
 
-from benchmarks import databases, facts, install, plots, report, targets
+from benchmarks import databases, facts, install, plots, readme, report, targets
 from benchmarks.contenders import Fleet, Place
 from benchmarks.peers import NEWER, PEERS, SECOND, Peer
 from benchmarks.processes import CLIENT_CORE, LINUX, pin
@@ -63,7 +63,7 @@ def arguments() -> argparse.Namespace:
 
 def write(folder: Path, records: Records, *, full: bool) -> None:
     """Tables and plots from the records; those of a full run stand in the README too."""
-    judged = targets.table(report.Results(records.all))
+    judged = targets.table(report.Results(records.all), every=full)
     page = report.markdown(records.all)
     (folder / "results.md").write_text(f"{page}\n## Targets\n\n{report.as_markdown(judged)}" if judged[1:] else page)
     for name, drawing in plots.all_plots(records.all).items():
@@ -73,7 +73,7 @@ def write(folder: Path, records: Records, *, full: bool) -> None:
         print(report.as_text(judged))
     print(f"Written: {folder.relative_to(install.PROJECT)}/ (results.md, raw.jsonl, plots)")
     if full:
-        report.update_readme(records.all)
+        readme.update(records.all)
 
 
 def measure(chosen: argparse.Namespace, folder: Path, partial: bool) -> Records:
@@ -86,15 +86,14 @@ def measure(chosen: argparse.Namespace, folder: Path, partial: bool) -> Records:
     with pin(CLIENT_CORE), databases.mysql() as (mysql, version):
         settings = {"seconds": chosen.seconds, "rounds": rounds, "only": chosen.only, "peer": chosen.peer}
         run = facts.run(environments, version, settings)
-        if partial:
-            (folder / "raw.jsonl").unlink(missing_ok=True)
-        records = Records(folder / "raw.jsonl", run)
+        records = Records(folder / "raw.jsonl", run, anew=partial or chosen.quick)
         if records.resumed:
             print("Going on where the last run of the same code and versions stopped.")
         place = Place(environments, {"mysql": mysql, "sqlite": databases.sqlite(scratch / "bench.db")}, scratch)
         place.make_certificate()
         with Fleet(place) as fleet:
             Benchmark(plan, fleet, records).run()
+        records.finish()
     return records
 
 

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from benchmarks.checking import canned
 from benchmarks.install import PROJECT, Environment
-from benchmarks.peers import Peer, Way
+from benchmarks.peers import REPOSITORY, Peer, Way
 from benchmarks.processes import DidNotAnswer, Server, free_port
 from benchmarks.workloads import Workload
 
@@ -40,7 +41,11 @@ def contenders(workload: Workload, peers: Sequence[Peer]) -> tuple[list[Contende
     """Who can be measured, and of the others by name why not."""
     able, missing = [], {}
     for peer in peers:
-        if peer.kind == "limit" and not workload.limit:
+        if (peer.kind == "limit" and not workload.limit) or (peer.python and not workload.second):
+            continue
+        if workload.group == "parts":  # of minihttp alone; what is measured is no server, or its loop is told
+            if peer.kind == "ours" and peer.loop == "uvloop":
+                able.append(Contender(peer, REPOSITORY if workload.variant == "mysql" else None))
             continue
         if reason := peer.lacks.get(workload.name) or peer.lacks.get(workload.variant):
             missing[peer.name] = reason
@@ -88,11 +93,13 @@ class Place:
         programs = str(self.environments[peer.python].folder / "bin")
         return [part.format(bin=programs, **places) for part in said.split()]
 
-    def variables(self, contender: Contender, variant: str) -> dict[str, str]:
+    def variables(self, contender: Contender, workload: Workload) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")}
-        made = {**kept, "PYTHONPATH": str(PROJECT), "BENCH_VARIANT": variant}
+        made = {**kept, "PYTHONPATH": str(PROJECT), "BENCH_VARIANT": workload.variant}
         if contender.way:
-            made |= {"BENCH_LAYER": contender.way.layer, "BENCH_DATABASE": self.databases[variant]}
+            made |= {"BENCH_LAYER": contender.way.layer, "BENCH_DATABASE": self.databases[workload.variant]}
+        if contender.peer.kind == "limit":
+            made["BENCH_CANNED"] = canned(workload)
         return made
 
 
@@ -117,14 +124,15 @@ class Fleet:
 
     @staticmethod
     def key(workload: Workload, contender: Contender) -> tuple[str, str]:
-        """Contenders serve most variants with the same server; the limit, which reads nothing, must know.
+        """Contenders serve most variants with the same server; the limit, which reads nothing, has one per answer.
 
         Memory is read from a fresh one: what another has had and given up would hide what is taken.
         """
         if workload.kind in ("upload", "download", "idle"):
             return contender.name, workload.name
-        special = workload.variant in ("tls", "mysql", "sqlite") or contender.peer.kind == "limit"
-        return contender.name, workload.variant if special else "plain"
+        if contender.peer.kind == "limit":
+            return contender.name, f"{workload.variant} {workload.path}"
+        return contender.name, workload.variant if workload.variant in ("tls", "mysql", "sqlite") else "plain"
 
     def serve(self, workload: Workload, contender: Contender) -> Server:
         """The contender's server for this workload, started if it does not run. Raises DidNotAnswer."""
@@ -135,7 +143,7 @@ class Fleet:
             try:
                 log = stack.enter_context((self.place.folder / f"{name}.log").open("w"))
                 command = self.place.command(contender, workload.variant, port)
-                variables = self.place.variables(contender, workload.variant)
+                variables = self.place.variables(contender, workload)
                 server = Server(command, port, log=log, env=variables)
                 self._running[key] = stack.enter_context(server), stack
             except BaseException:

@@ -70,8 +70,8 @@ def requirements(file: Path) -> list[str]:
 
 
 def environment(folder: Path, file: Path, python: str = sys.executable) -> Environment:
-    """Make the environment, or leave it as it is where nothing has changed."""
-    wanted = "\n".join([python, *requirements(file)])
+    """Make the environment, or leave it as it is where nothing has changed; it may be copied from another clone."""
+    wanted = "\n".join([os.path.realpath(python), *requirements(file)])
     stamp = folder / "installed.json"
     if stamp.exists():
         said = json.loads(stamp.read_text())

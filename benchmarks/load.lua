@@ -1,8 +1,8 @@
 -- What wrk sends, told by arguments, and what it says at the end: one line of JSON.
---   wrk ... -s load.lua URL -- method=POST body=... header=Accept:*/* depth=16 think=5
--- {id} and {age} in path or body stand for numbers drawn anew. `depth` requests leave in one write. Each connection
--- waits for `think` milliseconds on average (exponentially distributed) before its next request.
-local depth, think, people = 1, 0, 1000
+--   wrk ... -s load.lua URL -- method=POST body=... header=Accept:*/* depth=16
+-- {id} and {age} in path or body stand for numbers drawn anew, {new} in a path for one that was never sent before.
+-- `depth` requests leave in one write.
+local depth, people = 1, 1000
 
 local function drawn(text)
   return text and text:gsub("{id}", math.random(people)):gsub("{age}", math.random(100))
@@ -16,6 +16,15 @@ local function replayed(requests)
   end
 end
 
+local function unheard(text)
+  local before, behind = text:match("^(.-){new}(.*)$")
+  local number = os.time() % 100000 * 1000000 -- no run of the last day has come this far
+  return function()
+    number = number + 1
+    return before .. number .. behind
+  end
+end
+
 function init(args)
   math.randomseed(1)
   for i = 1, #args do
@@ -25,25 +34,20 @@ function init(args)
       wrk.headers[name] = content
     elseif key == "depth" then
       depth = tonumber(value)
-    elseif key == "think" then
-      think = tonumber(value)
     else
       wrk[key] = value
     end
   end
   if depth > 1 then
     request = replayed({ wrk.format():rep(depth) })
+  elseif wrk.path:find("{new}", 1, true) then
+    request = unheard(wrk.format())
   elseif wrk.path:find("{", 1, true) then
     local requests, path, body = {}, wrk.path, wrk.body
     for i = 1, 500 do
       requests[i] = wrk.format(nil, drawn(path), nil, drawn(body))
     end
     request = replayed(requests)
-  end
-  if think > 0 then
-    delay = function()
-      return math.floor(-think * math.log(1 - math.random()) + 0.5)
-    end
   end
 end
 

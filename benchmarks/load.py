@@ -29,21 +29,21 @@ class Load:
     latency_us: dict[str, int]
 
 
-def command(workload: Workload, port: int, seconds: int, *, connections: int, think: float = 0) -> list[str]:
-    """How wrk is called: `think` is the mean wait of a connection between two requests, in milliseconds."""
+def command(workload: Workload, port: int, seconds: int, *, connections: int) -> list[str]:
+    """How wrk is called."""
     scheme = "https" if workload.variant == "tls" else "http"
-    said = [f"method={workload.method}", f"path={workload.path}", f"depth={workload.depth}", f"think={think}"]
+    said = [f"method={workload.method}", f"path={workload.path}", f"depth={workload.depth}"]
     said += [f"header={name}: {value}" for name, value in workload.headers]
     said += [f"body={workload.body}"] if workload.body else []
     options = ["-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", SCRIPT]
     return [*options, f"{scheme}://127.0.0.1:{port}/", "--", *said]
 
 
-def drive(workload: Workload, port: int, seconds: int, *, connections: int | None = None, think: float = 0) -> Load:
+def drive(workload: Workload, port: int, seconds: int, *, connections: int | None = None) -> Load:
     """Run wrk for some seconds. Raises RuntimeError when it fails or nothing was answered."""
     program, environment = find_wrk()
     many = connections or workload.connections
-    called = [program, *command(workload, port, seconds, connections=many, think=think)]
+    called = [program, *command(workload, port, seconds, connections=many)]
     done = subprocess.run(pinned(called, CLIENT_CORE), env=environment, capture_output=True, text=True)
     lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
     if done.returncode or not lines:

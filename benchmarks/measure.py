@@ -8,21 +8,23 @@ went wrong is no measurement.
 
 from __future__ import annotations
 
+import json
 import resource
-import statistics
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import streams
+from benchmarks import open_loop, streams
 from benchmarks.checking import WrongAnswer
+from benchmarks.install import PROJECT
 from benchmarks.load import Load, drive
 from benchmarks.processes import SERVER_CORE, Server, cpu_seconds, forget_peak, pinned, status_kib
-from benchmarks.workloads import MEBIBYTES, Workload
+from benchmarks.workloads import BY_NAME, MEBIBYTES, Workload
 
 IDLE = 800  # connections; some servers take no more than a thousand by default
+PERCENTILES = (1, 5, 10, 25, 50, 75, 90, 95, 99, 99.5, 99.9, 99.99)
 
 
 def with_cpu(server: Server, work: Callable[[], Any]) -> tuple[float, Any]:
@@ -33,9 +35,9 @@ def with_cpu(server: Server, work: Callable[[], Any]) -> tuple[float, Any]:
     return cpu_seconds(pids) - before, outcome
 
 
-def requests(workload: Workload, server: Server, seconds: int, **more: Any) -> tuple[dict[str, Any], Load]:
+def requests(workload: Workload, server: Server, seconds: int) -> tuple[dict[str, Any], Load]:
     """CPU per request under wrk, and requests a second (which depend on the rest of the machine)."""
-    cpu, load = with_cpu(server, lambda: drive(workload, server.port, seconds, **more))
+    cpu, load = with_cpu(server, lambda: drive(workload, server.port, seconds))
     if load.refused or load.broken:
         raise WrongAnswer(f"{workload.name}: {load.refused} answers were no 2xx, {load.broken} connections broke")
     rate = round(load.requests / load.seconds, 1)
@@ -44,18 +46,38 @@ def requests(workload: Workload, server: Server, seconds: int, **more: Any) -> t
 
 
 def latency(workload: Workload, server: Server, seconds: int) -> dict[str, Any]:
-    """The median and the tail at half of what the contender can do just now.
-
-    wrk has no rate; but 256 connections, each of which waits for an exponentially distributed time before its next
-    request, are 256 independent users: their arrivals are nearly a Poisson process, and no answer delays another's
-    request. The mean wait makes the rate.
-    """
+    """The median and the tail at half of what the contender can do just now."""
     most = drive(workload, server.port, 1, connections=64)
     half = most.requests / most.seconds / 2
-    think = round(workload.connections / half * 1000, 3)
-    found, load = requests(workload, server, max(3, seconds), think=think)
-    asked = {"half_load": round(half, 1), "think_ms": think, "latency_us": load.latency_us}
-    return {**found, "cpu_us": found["value"], "value": load.latency_us["99"] / 1000, **asked}
+    cpu, seen = with_cpu(server, lambda: open_loop.drive(server.port, half, seconds, workload.connections))
+    found = {f"{percent:g}": round(open_loop.percentile(seen.latencies, percent), 1) for percent in PERCENTILES}
+    return {
+        "value": round(found["99"] / 1000, 4),
+        "half_load": round(half, 1),
+        "requests": len(seen.latencies),
+        "cpu_us": round(cpu / len(seen.latencies) * 1e6, 4),
+        "latency_us": found,
+        "late_us": {name: round(open_loop.percentile(seen.late, float(name)), 1) for name in ("50", "99")},
+    }
+
+
+def parts(server: Server, seconds: int, python: Path, database: str) -> dict[str, Any]:
+    """A request with a query, in one without and the driver's query alone, all three just now."""
+    whole, _ = requests(BY_NAME["mysql-one"], server, seconds)
+    plain, _ = requests(BY_NAME["plaintext"], server, seconds)
+    driver = inside("driver", python, database)["value"]
+    named = {"one user": whole["value"], "plaintext": plain["value"], "the driver alone": driver}
+    return {"value": round(whole["value"] / (plain["value"] + driver), 4), "parts_us": named}
+
+
+def inside(name: str, python: Path, *arguments: str) -> dict[str, Any]:
+    """What `benchmarks.inside` finds, in a process of its own. Raises RuntimeError."""
+    command = pinned([str(python), "-m", "benchmarks.inside", name, *arguments], SERVER_CORE)
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{name}: {done.stderr.strip()[-300:]}")
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
 def body(workload: Workload, server: Server) -> dict[str, Any]:
@@ -84,7 +106,7 @@ def idle(server: Server) -> dict[str, Any]:
 
 
 def import_cost(python: Path, module: str, folder: Path) -> dict[str, Any]:
-    """CPU milliseconds that `import` adds to a Python that does nothing: the median of three, in turn."""
+    """CPU milliseconds that `import` adds to a Python that does nothing."""
 
     def cpu(program: str) -> float:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -94,5 +116,4 @@ def import_cost(python: Path, module: str, folder: Path) -> dict[str, Any]:
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
     cpu(f"import {module}")  # so that the files are compiled and in memory
-    pairs = [(cpu(f"import {module}"), cpu("pass")) for _ in range(3)]
-    return {"value": statistics.median(with_it - bare for with_it, bare in pairs) * 1000, "module": module}
+    return {"value": round((cpu(f"import {module}") - cpu("pass")) * 1000, 3), "module": module}

@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+# `python -m` and no script of bin/: a script names the folder it was installed in, and starts what is there.
 ON = "--host 127.0.0.1 --port {port}"
 OURS = "{bin}/python -m minihttp benchmarks.apps.minihttp_app:app " + ON
 LIMIT = "{bin}/python -m benchmarks.apps.limit_app"
-UVICORN = "{bin}/uvicorn benchmarks.apps.{app}:app " + ON
+UVICORN = "{bin}/python -m uvicorn benchmarks.apps.{app}:app " + ON
 UVICORN += " --loop uvloop --http httptools --no-access-log --log-level warning"
-GRANIAN = "{bin}/granian " + ON + " --workers 1 --loop uvloop --no-ws --no-access-log --log-level warning"
-GUNICORN = "{bin}/gunicorn --config benchmarks/gunicorn.py --bind 127.0.0.1:{port} benchmarks.apps.{app}:app"
+GRANIAN = "{bin}/python -m granian " + ON + " --workers 1 --loop uvloop --no-ws --no-access-log --log-level warning"
+GUNICORN = "{bin}/python -m gunicorn --config benchmarks/gunicorn.py --bind 127.0.0.1:{port} benchmarks.apps.{app}:app"
 UVICORN_TLS = "--ssl-certfile {certificate} --ssl-keyfile {key}"
 GRANIAN_TLS = "--ssl-certificate {certificate} --ssl-keyfile {key}"
 GUNICORN_TLS = "--certfile {certificate} --keyfile {key}"
@@ -126,7 +127,7 @@ PEERS = [
     Peer(
         "Sanic",
         "sanic_app",
-        "{bin}/sanic benchmarks.apps.sanic_app:app " + ON + " --single-process --no-access-logs --no-motd",
+        "{bin}/python -m sanic benchmarks.apps.sanic_app:app " + ON + " --single-process --no-access-logs --no-motd",
         "--cert {certificate} --key {key}",
         packages=("sanic", "uvloop", "httptools"),
         imports="sanic",
@@ -173,4 +174,6 @@ PEERS = [
     ),  # its publisher is not made for several
 ]
 NEWER = "3.13"
-SECOND = [replace(each, name=f"{each.name}, Python {NEWER}", python=NEWER, imports="", ways=()) for each in FIRST]
+SECOND = [
+    replace(each, name=f"{each.name}, Python {NEWER}", python=NEWER, imports="", ways=each.ways[:1]) for each in FIRST
+]

@@ -176,6 +176,7 @@ def all_plots(records: Sequence[Record]) -> dict[str, str]:
     ]
     database = [each for each in WORKLOADS if each.group == "database"]
     drawn = {
+        "plaintext.svg": bars(results, [BY_NAME["plaintext"]], "CPU microseconds per request"),
         "requests.svg": bars(results, requests, UNITS["us"].capitalize().replace("Cpu", "CPU")),
         "database.svg": bars(results, database, "CPU microseconds per request, with a database"),
         "connections.svg": connections(results),

@@ -27,7 +27,7 @@ __all__ = ["CLIENT_CORE", "SERVER_CORE", "DidNotAnswer", "Server", "cores", "cpu
 
 LINUX = sys.platform == "linux"
 TICKS = os.sysconf("SC_CLK_TCK")
-PATIENCE = 30.0  # seconds for a server to answer, and to end
+PATIENCE = 60.0  # seconds for a server to answer, and to end
 
 
 def cores() -> tuple[int, int]:

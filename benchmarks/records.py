@@ -5,7 +5,7 @@ Must not know: how anything is measured or shown.
 Invariant: a line is complete or not there; whatever is published can be computed from the file again.
 
 Records: `run` (first: commit, machine, versions, settings), `workload` (how it is loaded), `contender` (command, loop,
-versions), `answer`, `measurement` and `missing` (with the reason).
+versions), `answer`, `measurement`, `failure` and `missing` (with the reason), `end` (all that was planned is there).
 """
 
 from __future__ import annotations
@@ -31,12 +31,16 @@ def load(path: Path) -> list[dict[str, Any]]:
 
 
 class Records:
-    """An open results file: `Records(path, run)` goes on where the same run was interrupted, else starts anew."""
+    """An open results file: `Records(path, run)` goes on where the same run was interrupted, else starts anew.
 
-    def __init__(self, path: Path, run: Record) -> None:
+    One that is finished stays as it is, unless it is to be measured `anew`.
+    """
+
+    def __init__(self, path: Path, run: Record, *, anew: bool = False) -> None:
         self._path = path
         self.all = load(path)
-        self.resumed = bool(self.all) and same_run(self.all[0], run)
+        finished = anew and self.has(record="end")
+        self.resumed = bool(self.all) and same_run(self.all[0], run) and not finished
         if not self.resumed:
             self.all = []
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,6 +54,11 @@ class Records:
         self.all.append(record)
         with self._path.open("a") as file:
             file.write(as_line(record))
+
+    def finish(self) -> None:
+        """All is measured."""
+        if not self.has(record="end"):
+            self.add(record="end")
 
     def has(self, **wanted: Any) -> bool:
         """Whether a record with these values is there."""

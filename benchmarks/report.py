@@ -1,4 +1,4 @@
-"""Tables from the raw results: for a terminal, for a page, and for the README.
+"""Tables from the raw results: for a terminal and for a page.
 
 Owns: medians, ratios, who stands where, and the words that go with the figures.
 Must not know: how anything was measured, beyond what the records say.
@@ -10,24 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from statistics import median
 
+from benchmarks.peers import HAND
 from benchmarks.records import Record, only
 from benchmarks.workloads import BY_NAME, WORKLOADS, Workload
 
-README = Path(__file__).parents[1] / "README.md"
-BEGIN, END = "<!-- bench:begin -->\n", "<!-- bench:end -->\n"
 BASE = "minihttp"
-NOT_YET = "No full run has been recorded yet: `make bench` makes one.\n"
-README_COLUMNS = ("plaintext", "browser", "json", "params", "post", "pipelined", "once", "latency")
-README_DATABASE = ("mysql-one", "mysql-twenty", "mysql-update", "sqlite-one")
-
 UNITS = {
     "us": "CPU microseconds per request",
     "us/MiB": "CPU microseconds per MiB; in brackets the memory that it took at most, MiB",
     "ms": "milliseconds",
     "KiB": "KiB",
+    "ratio": "CPU time of the one in that of the other",
 }
 
 
@@ -59,6 +54,26 @@ class Results:
     def value(self, workload: str, contender: str) -> float | None:
         return self.of(workload, contender, lambda each: float(each["value"]))
 
+    def ratio(self, workload: str, contender: str, other: str) -> float | None:
+        """The median, over the rounds that both have, of one in the other; None where there is none.
+
+        By round, because a machine that is slower for a while is slower for both.
+        """
+        found = [
+            {each["round"]: float(each["value"]) for each in self.measured.get((workload, name), ())}
+            for name in (contender, other)
+        ]
+        rounds = found[0].keys() & found[1].keys()
+        return median(found[0][each] / found[1][each] for each in rounds) if rounds else None
+
+    def peers(self, workload: str, *, by_hand: bool | None = None) -> list[str]:
+        """The peers that were measured with it, the cheapest first; with a driver by hand only, or without, if said."""
+        named = [name for name, each in self.contenders.items() if each["kind"] == "peer"]
+        if by_hand is not None:
+            named = [name for name in named if (self.contenders[name]["way"] == HAND.name) is by_hand]
+        found = {name: value for name in named if (value := self.value(workload, name)) is not None}
+        return sorted(found, key=lambda name: found[name])
+
     def names(self, workloads: Iterable[Workload]) -> list[str]:
         """Who was measured with any of these: limits first, then by cost in the first workload that they have."""
         wanted = list(workloads)
@@ -70,10 +85,10 @@ class Results:
 
         return sorted(found, key=place)
 
-    def base(self, workload: Workload) -> float | None:
-        """What minihttp needs, on the first Python and uvloop: ratios are to this."""
-        own = "minihttp, minihttp.db" if workload.group == "database" else BASE
-        return self.value(workload.name, own)
+
+def base(workload: Workload) -> str:
+    """minihttp on the first Python and uvloop, with its own repository: ratios are to this."""
+    return f"{BASE}, minihttp.db" if workload.group == "database" else BASE
 
 
 def digits(value: float) -> str:
@@ -86,8 +101,10 @@ def cell(results: Results, workload: Workload, name: str) -> str:
     value = results.value(workload.name, name)
     if value is None:
         return "-"
-    base = results.base(workload)
-    ratio = f" {value / base:.2f}x" if base and value >= 0 else ""
+    if workload.kind in ("parts", "inside"):
+        return digits(value)
+    times = results.ratio(workload.name, name, base(workload))
+    ratio = f" {times:.2f}x" if times is not None and times >= 0 else ""
     if workload.kind == "latency":
         middle = results.of(workload.name, name, lambda each: each["latency_us"]["50"] / 1000)
         return f"{digits(middle or 0)} / {digits(value)}"
@@ -113,8 +130,10 @@ def rows(results: Results, workloads: Sequence[Workload]) -> list[list[str]]:
 
 
 def as_markdown(table: Sequence[Sequence[str]]) -> str:
+    """Columns of figures stand to the right."""
     head, *body = table
-    lines = [head, ["---", *("---:" for _ in head[1:])], *body]
+    figures = [all(cell[:1].isdigit() or cell in ("", "-") for cell in column) for column in zip(*body, strict=True)]
+    lines = [head, ["---:" if each else "---" for each in figures], *body]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
@@ -157,10 +176,10 @@ def units(workloads: Iterable[Workload]) -> list[str]:
     return list(dict.fromkeys(UNITS[each.unit] for each in workloads))
 
 
-def missing(records: Iterable[Record]) -> list[tuple[list[str], str]]:
+def missing(records: Iterable[Record], kind: str = "missing") -> list[tuple[list[str], str]]:
     """Who misses what, `Robyn (tls)`, and why: each reason once."""
     found: dict[str, dict[str, list[str]]] = {}
-    for each in only(records, "missing"):
+    for each in only(records, kind):
         reason = " ".join(str(each["reason"]).split())
         found.setdefault(reason, {}).setdefault(str(each["contender"]), []).append(str(each["workload"]))
     return [([f"{who} ({', '.join(what)})" for who, what in all.items()], reason) for reason, all in found.items()]
@@ -181,19 +200,36 @@ def about(results: Results) -> str:
 METHOD = """\
 Each contender runs one worker process as its documentation advises for production, pinned to one core; wrk (or our own
 client) runs on another, 64 connections where nothing else is said. All contenders of a workload run at the same time
-and are loaded in turn, for {seconds} s, {rounds} rounds, so that what the machine does meanwhile meets all of them;
-shown is the median. The figure is CPU time, user and system, of the contender's whole process tree, divided by the
-answers. It depends less on the machine than requests a second do. `x` compares with minihttp on uvloop, Python
-{python}. The limit is an `asyncio.Protocol` that writes canned bytes without reading what came.
+and are loaded in turn, for {seconds} s, {rounds} rounds or, of what takes longer, three, so that what the machine does
+meanwhile meets all of them; shown is the median. The figure is CPU time, user and system, of the contender's whole
+process tree, divided by the answers. It depends less on the machine than requests a second do. `x` compares with
+minihttp on uvloop, Python {python}: it is the median of the ratios within a round. The limit is an `asyncio.Protocol`
+that writes the right bytes without reading what came.
 
 Before it is measured, each answer is compared: status and body are equal, byte by byte for text, by value for JSON
 (encoders differ in spaces and escapes), but for white space in pages. Not equal are the other header fields: Date,
 Server, cookies or security headers that a framework adds.
+
+wrk sends the same bytes for ever, which is the best case of a server that remembers heads, as minihttp does: *another
+query each time* shows the other case, a request that never came before.
 """
 LATENCY = """\
-Latency is taken at half of the rate that the contender reached a second before: 256 connections, each of which waits
-for an exponentially distributed time before its next request, so that arrivals are independent of answers.
+Latency is taken at half of the rate that the contender reached under wrk a second before, by an open loop: requests
+fall due at random (a Poisson process), on 256 connections, whatever the answers do, and each is timed from when it was
+due. The client is ours, in Python, and part of these figures: the row of the limit shows how large a part.
 """
+
+
+def told(results: Results) -> str:
+    """A line for each ratio of ours: what was divided by what."""
+    lines = []
+    for (workload, name), rounds in results.measured.items():
+        if "parts_us" in rounds[0]:
+            costs = (
+                f"{part} {digits(median(each['parts_us'][part] for each in rounds))}" for part in rounds[0]["parts_us"]
+            )
+            lines.append(f"- {BY_NAME[workload].title}, {name}: {', '.join(costs)}\n")
+    return "".join(lines)
 
 
 def method(results: Results) -> str:
@@ -207,41 +243,19 @@ def markdown(records: Sequence[Record]) -> str:
     results = Results(records)
     parts = ["# Results\n", about(results), method(results), LATENCY]
     for group, workloads in groups(results):
-        parts += [f"## {group.capitalize()}\n", f"{'; '.join(units(workloads)).capitalize()}.\n"]
+        parts += [f"## {group.capitalize()}\n", f"In {'; '.join(units(workloads))}.\n"]
         parts += [as_markdown(rows(results, workloads))]
-    plots = ("requests.svg", "database.svg", "connections.svg", "latency.svg")
+    if ratios := told(results):
+        parts += ["What the ratios are made of, CPU microseconds:\n", ratios]
+    plots = ("plaintext.svg", "requests.svg", "database.svg", "connections.svg", "latency.svg")
     parts += ["## Plots\n", "\n".join(f"![{each}]({each})" for each in plots) + "\n"]
     commands = [["", "command", "loop", "versions"]]
     for name, each in results.contenders.items():
         versions = ", ".join(f"{package} {version}" for package, version in each["versions"].items())
         commands.append([name, f"`{each['command']}`", each["loop"], versions])
     parts += ["## How each was run\n", as_markdown(commands)]
+    if rest := missing(records, "failure"):
+        parts += ["## What was measured once more\n", "".join(f"- {'; '.join(who)}: {why}\n" for who, why in rest)]
     if rest := missing(records):
         parts += ["## What is missing\n", "".join(f"- {'; '.join(who)}: {reason}\n" for who, reason in rest)]
     return "\n".join(parts)
-
-
-def readme_section(records: Sequence[Record]) -> str:
-    """What stands between the marks in the README."""
-    if not records:
-        return NOT_YET
-    results = Results(records)
-    main = [BY_NAME[each] for each in README_COLUMNS]
-    database = [BY_NAME[each] for each in README_DATABASE]
-    parts = [
-        "CPU microseconds per request, and the ratio to minihttp on uvloop; lower is better.\n",
-        as_markdown(rows(results, main)),
-        "The same with a database, each with the layer that its documentation shows, and with the driver by hand:\n",
-        as_markdown(rows(results, database)),
-        about(results),
-        method(results),
-        "Everything else: [benchmarks/results/results.md](benchmarks/results/results.md).\n",
-    ]
-    return "\n".join(parts)
-
-
-def update_readme(records: Sequence[Record], readme: Path = README) -> None:
-    """Put the section between its marks."""
-    before, _, rest = readme.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    readme.write_text(before + BEGIN + readme_section(records) + END + after)

@@ -2,7 +2,8 @@
 
 Owns: the targets as data, and whether a run meets them.
 Must not know: how anything was measured or is shown.
-Invariant: both sides of a ratio come from the same run; a target whose figures are missing is not met and says so.
+Invariant: both sides of a ratio come from the same workload and the same rounds of one run; a target whose figures are
+missing is not met and says so.
 """
 
 from __future__ import annotations
@@ -11,16 +12,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmarks.peers import HAND, MINIHTTP, NEWER, REPOSITORY
+from benchmarks.peers import MINIHTTP, NEWER, REPOSITORY
 from benchmarks.report import Results
+from benchmarks.workloads import BY_NAME
 
-Against = Literal["the limit", "the best peer", "the best documented layer", "the best driver by hand", "import bottle"]
+Against = Literal[
+    "the limit", "the best peer", "the best documented layer", "the best driver by hand", "import bottle", "memory, MiB"
+]
+PYTHONS = ("", f", Python {NEWER}")
 UVLOOP, ASYNCIO = MINIHTTP.name, f"{MINIHTTP.name} on asyncio"
 
 
 @dataclass(frozen=True)
 class Target:
-    """`most` is a ratio, or KiB where there is nothing to compare with."""
+    """`most` is a ratio; where there is nothing to compare with, it is in the unit of the workload, or in MiB."""
 
     workload: str
     ours: str
@@ -42,11 +47,11 @@ class Verdict:
 
 
 def against_limit() -> Iterator[Target]:
-    """On both loops and both Pythons. The limit reads nothing, so it is the same for JSON as for plaintext."""
+    """On both loops and both Pythons."""
     ceilings = {"plaintext": (1.5, 1.85), "browser": (1.55, 1.9), "once": (1.6, 1.6)}
     ceilings |= dict.fromkeys(("json", "params", "routes"), (1.8, 2.2))
     for workload, (uvloop, asyncio) in ceilings.items():
-        for python in ("", f", Python {NEWER}"):
+        for python in PYTHONS:
             yield Target(workload, UVLOOP + python, "the limit", uvloop)
             yield Target(workload, ASYNCIO + python, "the limit", asyncio)
 
@@ -61,13 +66,22 @@ def against_peers() -> Iterator[Target]:
     yield Target("mysql-one", f"{UVLOOP}, {REPOSITORY.name}", "the best driver by hand", 0.95)
 
 
-TARGETS = [
-    *against_limit(),
-    *against_peers(),
-    Target("idle", ASYNCIO, None, 6.0),
-    Target("idle", UVLOOP, None, 4.0),
-    Target("import", UVLOOP, "import bottle", 1.2),
-]
+def by_itself() -> Iterator[Target]:
+    """A part in another, memory, and what an import costs."""
+    ceilings = {"lookup": 1.1, "cold": 1.4, "cold-browser": 1.8, "warm": 1.0, "warm-browser": 1.0}
+    for python in PYTHONS:
+        yield Target("mysql-parts", f"{UVLOOP}{python}, {REPOSITORY.name}", None, 1.35)
+        for workload, most in ceilings.items():  # a lookup that does not grow: within the noise
+            yield Target(workload, UVLOOP + python, None, most)
+        yield Target("idle", ASYNCIO + python, None, 6.0)
+        yield Target("idle", UVLOOP + python, None, 4.0)
+    for workload in ("upload", "download"):  # of a body of 100 MiB
+        yield Target(workload, UVLOOP, "memory, MiB", 8.0)
+        yield Target(workload, ASYNCIO, "memory, MiB", 8.0)
+    yield Target("import", UVLOOP, "import bottle", 1.2)
+
+
+TARGETS = [*against_limit(), *against_peers(), *by_itself()]
 
 
 def rivals(results: Results, target: Target) -> list[str]:
@@ -76,25 +90,21 @@ def rivals(results: Results, target: Target) -> list[str]:
         return [target.ours.replace(MINIHTTP.name, "limit")]
     if target.against == "import bottle":
         return ["Bottle"]
-    peers = [name for name, each in results.contenders.items() if each["kind"] == "peer"]
-    if target.against == "the best peer":
-        return peers
-    by_hand = target.against == "the best driver by hand"
-    return [name for name in peers if (results.contenders[name]["way"] == HAND.name) is by_hand]
+    by_hand = {"the best documented layer": False, "the best driver by hand": True}
+    return results.peers(target.workload, by_hand=by_hand.get(str(target.against)))
 
 
 def verdict(results: Results, target: Target) -> Verdict:
-    own = results.value(target.workload, target.ours)
+    if target.against == "memory, MiB":
+        return Verdict(target, "", results.of(target.workload, target.ours, lambda each: float(each["peak_mib"])))
     if target.against is None:
-        return Verdict(target, "", own)
-    limited = target.against == "the limit" and target.workload != "once"
-    workload = "browser" if target.workload == "browser" else "plaintext" if limited else target.workload
-    values = {name: results.value(workload, name) for name in rivals(results, target)}
+        return Verdict(target, "", results.value(target.workload, target.ours))
+    values = {name: results.value(target.workload, name) for name in rivals(results, target)}
     found = {name: value for name, value in values.items() if value is not None}
-    if own is None or not found:
+    if not found:
         return Verdict(target, "", None)
     best = min(found, key=lambda name: found[name])
-    return Verdict(target, best, own / found[best])
+    return Verdict(target, best, results.ratio(target.workload, target.ours, best))
 
 
 def verdicts(results: Results) -> list[Verdict]:
@@ -103,12 +113,14 @@ def verdicts(results: Results) -> list[Verdict]:
     return [verdict(results, each) for each in TARGETS if each.workload in measured]
 
 
-def table(results: Results) -> list[list[str]]:
-    """A heading, and a row for each target: what it is, the most, and what the run says."""
+def table(results: Results, *, every: bool = True) -> list[list[str]]:
+    """A heading, and a row for each target, or each that was measured: what it is, the most, and what the run says."""
     made = [["workload", "who", "against", "at most", "measured", ""]]
     for each in verdicts(results):
+        if each.ratio is None and not every:
+            continue
         target = each.target
         said = "not measured" if each.ratio is None else f"{each.ratio:.2f}"
-        other = f"{target.against}: {each.other}" if each.other else target.against or "KiB"
+        other = f"{target.against}: {each.other}" if each.other else target.against or BY_NAME[target.workload].unit
         made.append([target.workload, target.ours, other, f"{target.most:g}", said, "met" if each.met else "NOT MET"])
     return made

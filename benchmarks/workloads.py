@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from benchmarks.apps import content
 
-Kind = Literal["wrk", "latency", "upload", "download", "idle", "import"]
+Kind = Literal["wrk", "latency", "upload", "download", "idle", "import", "parts", "inside"]
 Variant = Literal["plain", "tls", "burst", "once", "mysql", "sqlite"]
 
 BROWSER = (
@@ -66,6 +66,16 @@ class Workload:
     lasts: int = 1  # how many times the seconds of others: TLS, so that handshakes do not weigh
     unit: str = "us"
     limit: bool = False  # whether canned bytes are a limit for it
+    second: bool = False  # whether minihttp and the limit are measured on the second Python, too
+
+
+def _request(name: str, title: str, **more: Any) -> Workload:
+    return Workload(name, title, "requests", **{"rounds": 5, "limit": True, **more})
+
+
+def _part(name: str, title: str, **more: Any) -> Workload:
+    """What only minihttp has: a ratio of two things that are measured one right after the other."""
+    return Workload(name, title, "parts", **{"kind": "inside", "unit": "ratio", "second": True, **more})
 
 
 def _database(name: str, title: str, path: str, **more: Any) -> Workload:
@@ -75,24 +85,22 @@ def _database(name: str, title: str, path: str, **more: Any) -> Workload:
 POST = "/users/7/posts/on-numbers?page=2"
 CHANGE = {"method": "POST", "headers": JSON_BODY, "body": '{"age": {age}}'}
 WORKLOADS = [
-    Workload("plaintext", "plaintext, wrk's bare head", "requests", rounds=5, limit=True),
-    Workload("browser", "plaintext, a browser's head", "requests", rounds=5, headers=BROWSER, limit=True),
-    Workload("json", "JSON", "requests", rounds=5, path="/json", expect=content.OBJECT, compare="json"),
-    Workload(
+    _request("plaintext", "plaintext, wrk's bare head", second=True),
+    _request("browser", "plaintext, a browser's head", headers=BROWSER, second=True),
+    _request("another", "plaintext, another query each time", path="/plaintext?n={new}", second=True),
+    _request("json", "JSON", path="/json", expect=content.OBJECT, compare="json", second=True),
+    _request(
         "params",
         "path parameter and query",
-        "requests",
-        rounds=5,
         path=POST,
         compare="json",
         expect={"id": 7, "slug": "on-numbers", "page": 2},
+        second=True,
     ),
-    Workload("routes", "the last of 100 routes", "requests", rounds=5, path="/r99/7", expect={"id": 7}, compare="json"),
-    Workload(
+    _request("routes", "the last of 100 routes", path="/r99/7", expect={"id": 7}, compare="json", second=True),
+    _request(
         "post",
         "POST of 1 KiB JSON, validated",
-        "requests",
-        rounds=5,
         path="/orders",
         method="POST",
         headers=JSON_BODY,
@@ -100,9 +108,9 @@ WORKLOADS = [
         expect=RECEIPT,
         compare="json",
     ),
-    Workload("pipelined", "pipelined, 16 deep", "requests", rounds=5, depth=16, variant="burst", limit=True),
-    Workload("large", "answer of 64 KiB", "requests", path="/large", expect=content.LARGE.decode()),
-    Workload("page", "page from a template", "requests", path="/page", expect=PAGE, compare="html"),
+    _request("pipelined", "pipelined, 16 deep", depth=16, variant="burst"),
+    _request("large", "answer of 64 KiB", path="/large", expect=content.LARGE.decode(), rounds=3),
+    _request("page", "page from a template", path="/page", expect=PAGE, compare="html", rounds=3),
     Workload(
         "once",
         "a new connection per request",
@@ -110,6 +118,7 @@ WORKLOADS = [
         headers=(("Connection", "close"),),
         variant="once",
         limit=True,
+        second=True,
     ),
     Workload("tls", "TLS", "connections", variant="tls", connections=16, lasts=2, limit=True),
     Workload("c1", "1 connection", "connections", connections=1, limit=True),
@@ -117,11 +126,27 @@ WORKLOADS = [
     Workload("latency", "latency at half load", "latency", kind="latency", connections=256, unit="ms", limit=True),
     Workload("upload", "100 MiB up", "bodies", kind="upload", path="/upload", method="POST", unit="us/MiB"),
     Workload("download", "100 MiB down", "bodies", kind="download", path="/download", unit="us/MiB"),
-    Workload("idle", "memory of an idle connection", "memory", kind="idle", rounds=1, unit="KiB", limit=True),
-    Workload("import", "import", "memory", kind="import", unit="ms"),
+    Workload(
+        "idle", "memory of an idle connection", "memory", kind="idle", rounds=1, unit="KiB", limit=True, second=True
+    ),
+    Workload("import", "import", "memory", kind="import", rounds=5, unit="ms"),
     _database("mysql-one", "one user, MariaDB", "/db/{id}", variant="mysql"),
     _database("mysql-twenty", "20 users, MariaDB", "/db", variant="mysql"),
     _database("mysql-update", "update, MariaDB", "/db/{id}", variant="mysql", **CHANGE),
     _database("sqlite-one", "one user, SQLite", "/db/{id}", variant="sqlite"),
+    _part(
+        "mysql-parts",
+        "one user, MariaDB, in plaintext and the driver alone",
+        kind="parts",
+        path="/db/{id}",
+        expect=None,
+        compare="json",
+        variant="mysql",
+    ),
+    _part("lookup", "finding one of 10,000 routes, in finding one of 10"),
+    _part("cold", "a bare head, every line new, in httptools"),
+    _part("cold-browser", "a browser's head, every line new, in httptools"),
+    _part("warm", "a bare head again, in httptools"),
+    _part("warm-browser", "a browser's head again, in httptools"),
 ]
 BY_NAME = {each.name: each for each in WORKLOADS}

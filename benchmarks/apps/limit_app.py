@@ -1,8 +1,8 @@
 """The limit: answers canned bytes to whatever comes, unread; on asyncio or uvloop.
 
-Owns: the workloads' paths, as the documentation of this framework shows such handlers.
-Must not know: who measures it.
-Invariant: the answers are those of `content`.
+Owns: writing the bytes that it was given, to each piece that comes.
+Must not know: who measures it, what was asked.
+Invariant: nothing is read, so that no server on this loop can answer the same for less.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import os
 import ssl
 import sys
 
-HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\nContent-Type: text/plain; charset=utf-8\r\n"
+BODY = os.environ["BENCH_CANNED"].encode()
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nContent-Type: text/plain; charset=utf-8\r\n" % len(BODY)
 HEAD += b"Date: Sun, 22 Nov 2026 12:00:00 GMT\r\n"
-CANNED = HEAD + b"\r\nHello, world!"
-LAST = HEAD + b"Connection: close\r\n\r\nHello, world!"
+CANNED = HEAD + b"\r\n" + BODY
+LAST = HEAD + b"Connection: close\r\n\r\n" + BODY
 
 
 class Canned(asyncio.Protocol):
