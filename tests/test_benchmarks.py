@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import select
 import sqlite3
 import statistics
@@ -37,7 +38,7 @@ from benchmarks import (
 from benchmarks.__main__ import RESULTS, chosen_peers, chosen_workloads
 from benchmarks.apps import content, minihttp_app
 from benchmarks.contenders import NO_WAYS, Contender, Fleet, Place, contenders
-from benchmarks.install import HERE, Environment, requirements
+from benchmarks.install import HERE, PROJECT, Environment, requirements
 from benchmarks.peers import PEERS, SECOND
 from benchmarks.progress import Progress
 from benchmarks.records import Records
@@ -605,6 +606,15 @@ def test_the_guard_fails_where_a_request_became_dearer(
     fine = targets.Verdict(targets.Target("json", "minihttp", "the limit", 2.1), "limit", 1.0)
     assert guard.judge([fine, dear]) == status
     assert ("DEARER" in capsys.readouterr().out) is bool(status)
+
+
+def test_the_guard_can_fail_its_ceilings_are_close_above_what_was_measured() -> None:
+    page = (PROJECT / "docs/performance.md").read_text()
+    [told] = re.findall(r"`make bench-guard` on a quiet machine(.+?)\n\n", page, re.DOTALL)
+    measured = [float(each) for each in re.findall(r"\b[1-9]\.\d\d\b", told.replace("3.11", ""))]
+    assert len(measured) == len(guard.GUARDED)
+    for target, found in zip(guard.GUARDED, measured, strict=True):
+        assert found < target.most <= 1.1 * found
 
 
 def test_the_guard_watches_what_the_targets_are_about() -> None:
