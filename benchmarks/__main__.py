@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import resource
+import signal
 import sys
 from pathlib import Path
 
@@ -103,6 +104,8 @@ def main() -> None:
         sys.exit("make bench reads the CPU time of processes from Linux: there is no way here to be as exact")
     partial = bool(chosen.only or chosen.peer)
     folder = RESULTS / "part" if partial else RESULTS / "quick" if chosen.quick else RESULTS
+    for each in (signal.SIGINT, signal.SIGTERM):  # also in the background, where a shell lets Ctrl-C pass by
+        signal.signal(each, signal.default_int_handler)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
