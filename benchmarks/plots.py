@@ -36,8 +36,9 @@ def text(x: float, y: float, said: str, classes: str = "", anchor: str = "start"
 
 def sheet(width: float, height: float, parts: Iterable[str], title: str) -> str:
     """An SVG document with its own paper."""
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" role="img">'
-    paper = f'<rect class="paper" width="{width:.0f}" height="{height:.0f}"/>'
+    size = f'width="{width:.0f}" height="{height:.0f}"'
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" {size} role="img">'
+    paper = f'<rect class="paper" {size}/>'
     named = f"<title>{escape(title)}</title>\n<style>\n{STYLE.read_text()}</style>"
     return "\n".join([head, named, paper, *parts, "</svg>"]) + "\n"
 
