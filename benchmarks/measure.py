@@ -24,6 +24,7 @@ from benchmarks.processes import SERVER_CORE, Server, cpu_seconds, forget_peak, 
 from benchmarks.workloads import BY_NAME, MEBIBYTES, Workload
 
 IDLE = 800  # connections; some servers take no more than a thousand by default
+LATE = 200.0  # microseconds, p99: more, and the client was disturbed
 PERCENTILES = (1, 5, 10, 25, 50, 75, 90, 95, 99, 99.5, 99.9, 99.99)
 
 
@@ -46,10 +47,17 @@ def requests(workload: Workload, server: Server, seconds: int) -> tuple[dict[str
 
 
 def latency(workload: Workload, server: Server, seconds: int) -> dict[str, Any]:
-    """The median and the tail at half of what the contender can do just now."""
+    """The median and the tail at half of what the contender can do just now.
+
+    Of up to three tries the one counts in which the client was least late by its own fault, whatever it saw then.
+    """
     most = drive(workload, server.port, 1, connections=64)
     half = most.requests / most.seconds / 2
-    cpu, seen = with_cpu(server, lambda: open_loop.drive(server.port, half, seconds, workload.connections))
+    tries = []
+    while not tries or (len(tries) < 3 and tries[-1][0] > LATE):
+        cpu, seen = with_cpu(server, lambda: open_loop.drive(server.port, half, seconds, workload.connections))
+        tries.append((open_loop.percentile(seen.late, 99), cpu, seen))
+    _, cpu, seen = min(tries, key=lambda each: each[0])
     found = {f"{percent:g}": round(open_loop.percentile(seen.latencies, percent), 1) for percent in PERCENTILES}
     return {
         "value": round(found["99"] / 1000, 4),
@@ -57,6 +65,7 @@ def latency(workload: Workload, server: Server, seconds: int) -> dict[str, Any]:
         "requests": len(seen.latencies),
         "cpu_us": round(cpu / len(seen.latencies) * 1e6, 4),
         "latency_us": found,
+        "tries": len(tries),
         "late_us": {name: round(open_loop.percentile(seen.late, float(name)), 1) for name in ("50", "99")},
     }
 

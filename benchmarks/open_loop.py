@@ -32,7 +32,10 @@ PATIENCE = 10.0  # seconds: for an answer, and for all of them after the last wa
 
 @dataclass(frozen=True)
 class Seen:
-    """In microseconds, ascending: from due to answered, and from due to sent."""
+    """In microseconds, ascending: from due to answered; to sent, from due and from when a connection was free for it.
+
+    The second is the client's own fault: when it is large, something else had the client's core.
+    """
 
     latencies: Sequence[float]
     late: Sequence[float]
@@ -63,7 +66,7 @@ class Client:
 
     def __init__(self, port: int, count: int, stack: ExitStack) -> None:
         self._poll = stack.enter_context(select.epoll())
-        self._free: deque[socket.socket] = deque()
+        self._free: deque[tuple[socket.socket, int]] = deque()  # and since when
         self._asked: dict[int, tuple[socket.socket, int]] = {}  # by descriptor: when its request was due
         self._begun: dict[int, bytes] = {}  # answers that came in part
         for _ in range(count):
@@ -75,7 +78,7 @@ class Client:
                 data += self._read(connection)
             connection.setblocking(False)
             self._poll.register(connection, select.EPOLLIN)
-            self._free.append(connection)
+            self._free.append((connection, 0))
 
     @staticmethod
     def _read(connection: socket.socket) -> bytes:
@@ -94,33 +97,34 @@ class Client:
         while len(latencies) < len(due):
             now = clock() - start
             if len(late) < len(due) and due[len(late)] <= now and self._free:
-                self._ask(due[len(late)])
-                late.append((now - due[len(late)]) / 1000)
+                late.append((now - self._ask(due[len(late)])) / 1000)
             for descriptor, _ in poll(0):
-                answered = self._answer(descriptor)
-                if answered is not None:
-                    latencies.append((clock() - start - answered) / 1000)
+                if self._answer(descriptor):
+                    connection, asked = self._asked.pop(descriptor)
+                    now = clock() - start
+                    latencies.append((now - asked) / 1000)
+                    self._free.append((connection, now))
             if now > end:
                 raise TimeoutError(f"latency: {len(due) - len(latencies)} of {len(due)} answers did not come")
         return Seen(sorted(latencies), sorted(late))
 
-    def _ask(self, due: int) -> None:
-        connection = self._free.popleft()
+    def _ask(self, due: int) -> int:
+        """Since when it could have been asked."""
+        connection, free = self._free.popleft()
         self._asked[connection.fileno()] = connection, due
         connection.send(REQUEST)
+        return max(due, free)
 
-    def _answer(self, descriptor: int) -> int | None:
-        """When the request was due whose answer is complete now."""
+    def _answer(self, descriptor: int) -> bool:
+        """Whether its answer is complete now."""
         if descriptor not in self._asked:
             raise WrongAnswer("latency: bytes, or an end, that nobody asked for")
-        connection, due = self._asked[descriptor]
+        connection, _ = self._asked[descriptor]
         data = self._begun.pop(descriptor, b"") + self._read(connection)
         if not complete(data):
             self._begun[descriptor] = data
-            return None
-        del self._asked[descriptor]
-        self._free.append(connection)
-        return due
+            return False
+        return True
 
 
 def drive(port: int, rate: float, seconds: float, connections: int, seed: int = 1) -> Seen:
