@@ -49,7 +49,7 @@ def times(results: Results, workload: str, name: str) -> str:
 
 def best(results: Results) -> list[list[str]]:
     """A row for each workload: ours, and the best peer."""
-    made = [["µs of CPU per request", BASE, "best peer", "", ""]]
+    made = [["µs of CPU per request", BASE, "best peer", ""]]
     for name in ROWS:
         workload = BY_NAME[name]
         ours = results.value(name, base(workload))
@@ -62,7 +62,7 @@ def best(results: Results) -> list[list[str]]:
                 best = peers[0]
                 value = digits(results.value(name, best) or 0.0)
                 title = f"{workload.title}{UNITS[workload.unit]}{said}"
-                made.append([title, digits(ours), best, value, times(results, name, best)])
+                made.append([title, digits(ours), f"{best}: {value}", times(results, name, best)])
     return made
 
 

@@ -75,9 +75,9 @@ def by_itself() -> Iterator[Target]:
             yield Target(workload, UVLOOP + python, None, most)
         yield Target("idle", ASYNCIO + python, None, 6.0)
         yield Target("idle", UVLOOP + python, None, 4.0)
-    for workload in ("upload", "download"):  # of a body of 100 MiB
-        yield Target(workload, UVLOOP, "memory, MiB", 8.0)
-        yield Target(workload, ASYNCIO, "memory, MiB", 8.0)
+    for workload in ("upload", "download"):  # of 100 MiB
+        yield Target(workload, UVLOOP, "memory, MiB", 2.0)
+        yield Target(workload, ASYNCIO, "memory, MiB", 2.0)
     yield Target("import", UVLOOP, "import bottle", 1.2)
 
 
