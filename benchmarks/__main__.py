@@ -8,6 +8,7 @@ workloads or peers go beside it and are not committed.
     make bench                                   everything, in 50 minutes; go on with the same command
     make bench QUICK=1                           once round everything, in a quarter of an hour
     make bench ONLY=plaintext,json PEER=granian  some workloads (or groups), some contenders (a part of the name)
+    make bench ARGS=--tables                     nothing: tables and plots anew, of the raw results that are there
 """
 
 from __future__ import annotations
@@ -16,15 +17,16 @@ import argparse
 import resource
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import databases, facts, install, plots, readme, report, targets
 from benchmarks.contenders import Fleet, Place
 from benchmarks.peers import NEWER, PEERS, SECOND, Peer
 from benchmarks.processes import CLIENT_CORE, LINUX, pin
-from benchmarks.records import Records
+from benchmarks.records import Record, Records, load
 from benchmarks.run import Benchmark, Plan
-from benchmarks.workloads import WORKLOADS, Workload
+from benchmarks.workloads import BY_NAME, WORKLOADS, Workload
 from tests.support.mariadb import NoMariaDB
 
 RESULTS = Path(__file__).with_name("results")
@@ -59,22 +61,27 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--peer", default="", metavar="WORDS", help="contenders by a part of their name (PEER=granian)")
     parser.add_argument("--seconds", type=int, default=SECONDS, help="of load per measurement")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="at most; some workloads need fewer")
+    parser.add_argument("--tables", action="store_true", help="measure nothing: tables and plots of what is there")
     return parser.parse_args()
 
 
-def write(folder: Path, records: Records, *, full: bool) -> None:
+def files(records: Sequence[Record], *, every: bool) -> dict[str, str]:
+    """What is made of the raw results, by name; `every` aim, or only those that were measured."""
+    head, *rows = targets.table(report.Results(records), every=every)
+    judged = [head, *([BY_NAME[name].title, *others] for name, *others in rows)]
+    page = report.markdown(records) + (f"\n## Aims\n\n{report.as_markdown(judged)}" if rows else "")
+    return {"results.md": page, **plots.all_plots(records)}
+
+
+def write(folder: Path, records: Sequence[Record], *, full: bool) -> None:
     """Tables and plots from the records; those of a full run stand in the README too."""
-    judged = targets.table(report.Results(records.all), every=full)
-    page = report.markdown(records.all)
-    (folder / "results.md").write_text(f"{page}\n## Targets\n\n{report.as_markdown(judged)}" if judged[1:] else page)
-    for name, drawing in plots.all_plots(records.all).items():
-        (folder / name).write_text(drawing)
-    print(report.terminal(records.all))
-    if judged[1:]:
-        print(report.as_text(judged))
+    for name, text in files(records, every=full).items():
+        (folder / name).write_text(text)
+    print(report.terminal(records))
+    print(report.as_text(targets.table(report.Results(records), every=full)))
     print(f"Written: {folder.relative_to(install.PROJECT)}/ (results.md, raw.jsonl, plots)")
     if full:
-        readme.update(records.all)
+        readme.update(records)
 
 
 def measure(chosen: argparse.Namespace, folder: Path, partial: bool) -> Records:
@@ -109,7 +116,7 @@ def main() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
-        records = measure(chosen, folder, partial)
+        records = load(folder / "raw.jsonl") if chosen.tables else measure(chosen, folder, partial).all
     except NoMariaDB as error:
         sys.exit(str(error))
     except KeyboardInterrupt:

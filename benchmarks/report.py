@@ -79,9 +79,9 @@ class Results:
         wanted = list(workloads)
         found = {name for workload, name in self.measured if workload in {each.name for each in wanted}}
 
-        def place(name: str) -> tuple[bool, float]:
+        def place(name: str) -> tuple[bool, float, str]:
             values = (self.value(each.name, name) for each in wanted)
-            return not name.startswith("limit"), next((each for each in values if each is not None), 0.0)
+            return not name.startswith("limit"), next((each for each in values if each is not None), 0.0), name
 
         return sorted(found, key=place)
 

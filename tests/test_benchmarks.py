@@ -35,7 +35,7 @@ from benchmarks import (
     report,
     targets,
 )
-from benchmarks.__main__ import RESULTS, chosen_peers, chosen_workloads
+from benchmarks.__main__ import RESULTS, chosen_peers, chosen_workloads, files
 from benchmarks.apps import content, minihttp_app
 from benchmarks.contenders import NO_WAYS, Contender, Fleet, Place, contenders
 from benchmarks.install import HERE, PROJECT, Environment, requirements
@@ -519,6 +519,19 @@ def test_the_readme_shows_what_the_committed_results_give() -> None:
     text = readme.README.read_text()
     shown = text.partition(readme.BEGIN)[2].partition(readme.END)[0]
     assert shown == readme.section(load_records(RESULTS / "raw.jsonl"))
+
+
+def test_the_committed_tables_and_plots_are_what_the_committed_results_give() -> None:
+    records = load_records(RESULTS / "raw.jsonl")
+    made = files(records, every=True) if records else {}
+    assert {path.name: path.read_text() for path in RESULTS.glob("*.[ms][dv]*")} == made
+
+
+def test_aims_stand_in_the_page_by_title_and_only_those_measured_in_a_part() -> None:
+    page = files(RECORDS, every=False)["results.md"]
+    assert "| a bare head, every line new, in httptools | minihttp | ratio | 1.4 | 10.00 | NOT MET |" in page
+    assert "not measured" not in page
+    assert "not measured" in files(RECORDS, every=True)["results.md"]
 
 
 def test_the_section_of_the_readme_is_replaced_and_nothing_else(tmp_path: Path) -> None:
