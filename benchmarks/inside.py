@@ -14,13 +14,14 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import Any
 
 from minihttp import Limits, Request
 from minihttp.routing import Router
 from minihttp.wire.parser import Parser
 
-TURNS = 9
+TURNS = 15
 ROUTES = (10, 100, 1000, 10_000)
 HEADS = 400  # a turn: of every kind so many that the memos of lines do not hold those of the turn before
 QUERIES, CONNECTIONS = 8000, 8
@@ -73,7 +74,8 @@ async def literal(request: Request) -> str:
 
 
 def lookup() -> dict[str, Any]:
-    """Ten paths, half of them with a parameter, spread over few routes and over many."""
+    """Ten routes, five of them with a parameter that is never the same twice, spread over few routes and over many."""
+    fresh = count()
 
     def prepare(many: int) -> Callable[[], Callable[[], None]]:
         router = Router()
@@ -81,14 +83,18 @@ def lookup() -> dict[str, Any]:
             router.get(f"/items{number}/{{id:int}}")(handler)
             router.get(f"/pages/{number}")(literal)
         chosen = [number * (many // 2 - 1) // 4 for number in range(5)]
-        paths = [path for number in chosen for path in (f"/items{number}/7", f"/pages/{number}")] * 100
 
-        def find() -> None:
-            for path in paths:
-                if router.find("GET", path) is None:
-                    raise LookupError(path)
+        def turn() -> Callable[[], None]:
+            paths = [path for _ in range(100) for n in chosen for path in (f"/items{n}/{next(fresh)}", f"/pages/{n}")]
 
-        return lambda: find
+            def find() -> None:
+                for path in paths:
+                    if router.find("GET", path) is None:
+                        raise LookupError(path)
+
+            return find
+
+        return turn
 
     found = in_turn({f"{many} routes": prepare(many) for many in ROUTES}, 1000)
     return judged(found, f"{ROUTES[-1]} routes", f"{ROUTES[0]} routes")
