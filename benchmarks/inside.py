@@ -80,12 +80,14 @@ def lookup() -> dict[str, Any]:
     def prepare(many: int) -> Callable[[], Callable[[], None]]:
         router = Router()
         for number in range(many // 2):
-            router.get(f"/items{number}/{{id:int}}")(handler)
-            router.get(f"/pages/{number}")(literal)
+            router.get(f"/items{number:04}/{{id:int}}")(handler)
+            router.get(f"/pages/{number:04}")(literal)
         chosen = [number * (many // 2 - 1) // 4 for number in range(5)]
 
         def turn() -> Callable[[], None]:
-            paths = [path for _ in range(100) for n in chosen for path in (f"/items{n}/{next(fresh)}", f"/pages/{n}")]
+            paths = [
+                path for _ in range(100) for n in chosen for path in (f"/items{n:04}/{next(fresh)}", f"/pages/{n:04}")
+            ]
 
             def find() -> None:
                 for path in paths:
