@@ -39,6 +39,7 @@ SHAPES: dict[str, tuple[Callable[[int], bytes], bool]] = {
     "100 unknown names": (lambda i: head(i, i, [(f"X-{i}-{field}", i) for field in range(99)]), False),
     "bare, another path": (lambda i: head(i, "a"), False),
     "browser, another path": (lambda i: head(i, "a", BROWSER), False),
+    "bare, the same": (lambda i: head("a", "a"), False),
     "browser, the same": (lambda i: head("a", "a", BROWSER), False),
     "bare, first of a connection": (lambda i: head("a", "a", [("Connection", "close")]), True),
     "browser, first of a connection": (lambda i: head("a", "a", BROWSER), True),

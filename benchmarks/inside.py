@@ -1,6 +1,6 @@
 """What a part costs by itself, without a socket: `python -m benchmarks.inside lookup`, in a process of its own.
 
-Owns: finding a route among few and many, parsing a head that is new or known beside httptools, the driver's query.
+Owns: finding a route among few and many, the driver's query; what of `benchmarks.heads` a full run shows.
 Must not know: servers, wrk, rounds.
 Invariant: what is compared is measured in turn, in CPU time, and the median of the turns counts; what was parsed or
 found is looked at. Prints one JSON object: `value`, a ratio (of `driver` microseconds), and `parts_us`.
@@ -13,28 +13,18 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import count
 from typing import Any
 
-from minihttp import Limits, Request
+from benchmarks import heads
+from minihttp import Request
 from minihttp.routing import Router
-from minihttp.wire.parser import Parser
 
 TURNS = 15
 ROUTES = (10, 100, 1000, 10_000)
-HEADS = 400  # a turn: of every kind so many that the memos of lines do not hold those of the turn before
+HEADS = 2000  # a turn
 QUERIES, CONNECTIONS = 8000, 8
-BROWSER = (
-    "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/130.0.{n}.0 Safari/537.36",
-    "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8,{n}",
-    "Accept-Encoding: gzip, deflate, br, zstd, {n}",
-    "Accept-Language: en-US,en;q=0.9,zh-CN;q=0.8,x-{n}",
-    "Cache-Control: max-age={n}",
-    "Referer: http://127.0.0.1/{n}",
-    "X-Forwarded-For: {n}",
-    "Cookie: session=eyJ1c2VyIjogN30.ZzqL5Q.{n}; theme=dark",
-)
 
 
 def cost(work: Callable[[], Any], times: int) -> float:
@@ -105,73 +95,11 @@ def lookup() -> dict[str, Any]:
 # --- parsing a head --------------------------------------------------------------------------------------------------
 
 
-class Numbers:
-    """Heads with numbers that were never used: `heads(lines, 3)`, or with new numbers in the target alone."""
-
-    def __init__(self) -> None:
-        self._last = 1_000_000
-
-    def head(self, lines: Sequence[str]) -> bytes:
-        self._last += 1
-        said = [f"GET /plaintext/{self._last}?n={self._last} HTTP/1.1", f"Host: h{self._last}.example", *lines]
-        return ("\r\n".join(said).replace("{n}", str(self._last)) + "\r\n\r\n").encode()
-
-    def new(self, lines: Sequence[str]) -> list[bytes]:
-        return [self.head(lines) for _ in range(HEADS)]
-
-    def known(self, lines: Sequence[str]) -> list[bytes]:
-        return [self.head(lines)] * HEADS
-
-
-def by_ours(heads: list[bytes]) -> Callable[[], None]:
-    parser = Parser(Limits())
-
-    def parse() -> None:
-        for each in heads:
-            parser.feed(each)
-            if parser.head() is None:
-                raise ValueError(each)
-
-    return parse
-
-
-class Collected:
-    """The callbacks that any server has, at their cheapest: the target is not split, names stay as they came."""
-
-    def on_message_begin(self) -> None:
-        self.headers: list[tuple[bytes, bytes]] = []
-
-    def on_url(self, url: bytes) -> None:
-        self.url = url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name, value))
-
-
-def by_httptools(heads: list[bytes]) -> Callable[[], None]:
-    import httptools  # type: ignore[import-not-found]  # in the benchmark's environments only
-
-    collected = Collected()
-    parser = httptools.HttpRequestParser(collected)
-
-    def parse() -> None:
-        for each in heads:
-            parser.feed_data(each)
-            if not collected.headers:
-                raise ValueError(each)
-
-    return parse
-
-
-def heads(lines: Sequence[str], kind: str) -> dict[str, Any]:
-    """Our parser beside httptools, with heads of which every line is new, or with one that comes again and again."""
-    numbers = Numbers()
-    make = numbers.new if kind == "new" else numbers.known
-    works = {
-        "minihttp": lambda: by_ours(make(lines)),
-        "httptools": lambda: by_httptools(make(lines)),
-    }
-    return judged(in_turn(works, HEADS), "minihttp", "httptools")
+def head(shape: str) -> dict[str, Any]:
+    """Our parser beside httptools, in turn."""
+    taken = heads.measure((heads.read_minihttp, heads.read_httptools), shape, TURNS, HEADS)
+    found = zip(("minihttp", "httptools"), taken, strict=True)
+    return judged({name: [each / 1000 for each in costs] for name, costs in found}, "minihttp", "httptools")
 
 
 # --- asking the database ---------------------------------------------------------------------------------------------
@@ -212,10 +140,10 @@ def driver() -> dict[str, Any]:
 
 MEASURED: dict[str, Callable[[], dict[str, Any]]] = {
     "lookup": lookup,
-    "cold": lambda: heads((), "new"),
-    "cold-browser": lambda: heads(BROWSER, "new"),
-    "warm": lambda: heads((), "again"),
-    "warm-browser": lambda: heads(BROWSER, "again"),
+    "cold": lambda: head("bare, every line new"),
+    "cold-browser": lambda: head("browser, every line new"),
+    "warm": lambda: head("bare, the same"),
+    "warm-browser": lambda: head("browser, the same"),
     "driver": driver,
 }
 
