@@ -95,7 +95,7 @@ bench-db: setup-dev  ## Compare the CPU per query with other libraries, some min
 bench-guard: setup-dev  ## Before a release: has a request become dearer, beside a server that answers canned bytes?
 	@$(BIN)/python -m benchmarks.guard
 
-bench-watch: setup-run  ## Measure what watching the loop costs per request, about a minute: make bench-watch ARGS=--all
+bench-watch: setup-run  ## Measure what watching the loop costs per request, some minutes: make bench-watch ARGS=--all
 	@$(BIN)/python -m benchmarks.watch $(ARGS)
 
 clean:  ## Remove all that was made, the virtual environments too
