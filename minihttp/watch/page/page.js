@@ -8,6 +8,7 @@ import { draw, LEFT, Scale } from "./picture.js";
 import { duration, Store } from "./store.js";
 
 const SILENT = 1300; // ms without a word: the feed speaks twice a second
+const BEHIND = 600; // ms that the picture is behind the clock, so that it is known up to its edge
 const $ = (id) => document.getElementById(id);
 const svgs = { thread: $("thread"), lanes: $("lanes"), gauges: $("gauges") };
 const store = new Store();
@@ -19,9 +20,9 @@ let scale = new Scale(0, 1, 1000);
 function listen() {
   const feed = new EventSource("/_loop/feed");
   feed.onmessage = (event) => {
-    const clock = performance.now();
-    const silent = store.snapshot ? clock - store.heard : 0;
-    store.take(JSON.parse(event.data), clock);
+    const snapshot = JSON.parse(event.data);
+    const silent = store.snapshot ? snapshot.now - store.snapshot.now : 0; // the server's clock: a browser can be late too
+    store.take(snapshot, performance.now());
     if (silent > SILENT) notify(`The loop answers again, after ${duration(silent)} of silence. The card says who kept it, and Show where in time.`, true);
     else if (!$("notice").classList.contains("calm")) $("notice").hidden = true;
     view.silence = [];
@@ -56,10 +57,10 @@ function notify(words, calm) {
 
 function render() {
   if (!store.snapshot) return;
-  const now = view.frozen ? Math.min(store.now(performance.now()), view.frozen.to) : store.now(performance.now());
-  const [from, to] = view.frozen ? [view.frozen.from, view.frozen.to] : [now - view.window, now];
+  const edge = store.now(performance.now()) - BEHIND;
+  const { from, to } = view.frozen ?? { from: edge - view.window, to: edge };
   scale = new Scale(from, to, svgs.lanes.clientWidth);
-  const kinds = draw(svgs, store, view, scale, view.silence.length ? store.snapshot.now : now);
+  const kinds = draw(svgs, store, view, scale, store.snapshot.now);
   $("legend").replaceChildren(...legend(kinds));
 }
 
