@@ -10,11 +10,9 @@ Invariant: nothing is retouched: each picture is what the page showed a second a
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -44,11 +42,8 @@ def play(page: Page, address: str, step: int, name: str) -> None:
     for _ in range(step):
         page.get_by_role("button", name="Next").click()
     page.select_option("#window", "10000")
-    if name == "slow-client":  # a browser without a window takes whatever comes at once
-        take_slowly(address)
-    else:
-        page.get_by_role("button", name="Make it happen").click()
-        page.get_by_text("Look: ").wait_for()
+    page.get_by_role("button", name="Make it happen").click()
+    page.get_by_text("Look: ").wait_for()
     page.wait_for_timeout(1000)  # the feed speaks twice a second
     page.get_by_role("button", name="Freeze").click()
     start, end = page.evaluate(DRAWN)
@@ -63,24 +58,6 @@ def play(page: Page, address: str, step: int, name: str) -> None:
     Image.open(BytesIO(shot)).convert("P", palette=Image.Palette.ADAPTIVE, colors=64).save(
         IMAGES / f"{name}.png", optimize=True
     )
-
-
-def take_slowly(address: str) -> None:
-    """Ask for the large answer, and take it in sips for a second and a half; meanwhile others are served."""
-
-    def ask(name: str) -> socket.socket:
-        client = socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2])))
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
-        client.sendall(f"POST /_loop/demo/{name} HTTP/1.1\r\nhost: localhost\r\nx-loop-tour: 1\r\n\r\n".encode())
-        return client
-
-    clients = [ask(name) for name in ("large", "wait", "wait")]
-    until = time.monotonic() + 1.5
-    while time.monotonic() < until:
-        clients[0].recv(1 << 20)
-        time.sleep(0.05)
-    for each in clients:
-        each.close()
 
 
 def story(page: Page, step: int, name: str) -> None:

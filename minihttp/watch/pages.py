@@ -9,7 +9,7 @@ comes under a foreign name), unless the option watch_hosts says otherwise. Nothi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
@@ -49,6 +49,8 @@ class Watched(Protocol):
 
     recorder: Recorder
 
+    def addresses(self) -> Sequence[str]: ...
+
     def snapshot(self, since: float = 0.0) -> Snapshot: ...
 
 
@@ -59,7 +61,7 @@ class Page:
         self._watch = watch
         self._hosts = {each.strip().lower() for each in hosts.split(",")} - {""}
         self._stopped = asyncio.Event()
-        self._tour = Tour()
+        self._tour = Tour(watch.addresses)
         self._files = {each.name for each in FILES.iterdir()}
         self._feeds = 0
 

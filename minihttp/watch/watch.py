@@ -14,7 +14,7 @@ import re
 import threading
 import warnings
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from time import perf_counter
 from typing import Any, TextIO
@@ -232,6 +232,10 @@ class Watch:
             return []
         record: Any = current.record
         return [self.judge.going_on(Hold(record, since, now, set(), {}))]
+
+    def addresses(self) -> Sequence[str]:
+        """Where the server listens, as URLs."""
+        return self._server.addresses
 
     def gauge(self) -> Mapping[str, int | float | str]:
         """The loop in numbers, for `minihttp.watch.metrics`."""

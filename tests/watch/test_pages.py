@@ -32,6 +32,9 @@ class Watched:
         self.asked.append(since)
         return sample()
 
+    def addresses(self) -> list[str]:
+        return []
+
 
 class Served:
     """A page that a client asks for."""

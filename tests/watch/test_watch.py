@@ -219,6 +219,22 @@ async def test_a_client_that_sends_its_body_and_one_that_does_not_take_its_answe
         writer.close()
 
 
+async def test_the_slow_client_of_the_tour_is_slow() -> None:
+    async with serving(App()) as (watch, server):
+        reader, writer = await connect(server)
+        head = "POST /_loop/demo/slow HTTP/1.1\r\nhost: localhost\r\nx-loop-tour: 1\r\nconnection: close\r\n\r\n"
+        writer.write(head.encode())
+        assert (await reader.read()).endswith(b"took it slowly\n")
+        writer.close()
+        [longest, *_] = sorted(
+            waits_of(watch.snapshot(), "POST /_loop/demo/large"), key=lambda each: each["start"] - each["end"]
+        )
+        assert (longest["kind"], longest["detail"]) == ("client", "to take its answer")
+        await until(lambda: "L11" in lints(watch))
+        [card] = [each for each in watch.cards.latest() if each["lint"] == "L11"]
+        assert card["title"].startswith("POST /_loop/demo/large: a client takes its answer slowly")
+
+
 # -- blocks ------------------------------------------------------------------------------------------------------------
 
 
