@@ -6,15 +6,18 @@ import asyncio
 import hashlib
 import json
 import linecache
+import os
 import queue
 import re
 import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Awaitable, Callable
+import zlib
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -22,13 +25,15 @@ from typing import Any
 
 import pytest
 
+from minihttp.app import loop_factory
 from minihttp.watch import blame as module
 from minihttp.watch.blame import Blame, blame, fix_for, look, verdict
-from minihttp.watch.loop import Ping, Turns
+from minihttp.watch.loop import Ping, Turns, WatchedLoop
 from minihttp.watch.source import Place
 from minihttp.watch.watchdog import Watchdog
 
 Enough = Callable[[], bool]
+Blocker = Callable[[Enough], Coroutine[Any, Any, None]]
 PATIENCE = 30.0  # seconds until a block that nobody sees fails the test
 
 
@@ -100,6 +105,34 @@ async def asks_a_database(enough: Enough) -> None:
     connection.close()
 
 
+async def compresses(enough: Enough) -> None:
+    data = os.urandom(1 << 21)
+    while not enough():
+        zlib.compress(data)  # here
+
+
+async def sorts(enough: Enough) -> None:
+    values = [number * 7919 % 100_003 for number in range(100_000)]
+    while not enough():
+        sorted(values)  # here
+
+
+async def sums(enough: Enough) -> None:
+    while not enough():
+        sum(range(500_000))  # here
+
+
+async def reads_a_pipe(enough: Enough) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "pipe")
+        os.mkfifo(path)
+        pipe = os.open(path, os.O_RDWR)
+        while not enough():
+            threading.Timer(0.05, os.write, (pipe, b"x")).start()
+            os.read(pipe, 1)  # here
+        os.close(pipe)
+
+
 async def reads_a_file(enough: Enough) -> None:
     with Path("/dev/zero").open("rb") as file:
         while not enough():
@@ -116,7 +149,7 @@ async def calls_a_helper(enough: Enough) -> None:
 
 
 THREAD = "in_thread"
-BLOCKERS: list[tuple[Callable[[Enough], Awaitable[None]], Any, str]] = [
+BLOCKERS: list[tuple[Blocker, Any, str]] = [
     (sleeps, sleeps, "await asyncio.sleep"),
     (computes, computes, "in a process"),
     (makes_json, makes_json, "in a process"),
@@ -129,6 +162,10 @@ BLOCKERS: list[tuple[Callable[[Enough], Awaitable[None]], Any, str]] = [
     (awaits_a_thread, awaits_a_thread, "asyncio's own"),
     (asks_a_database, asks_a_database, THREAD),
     (reads_a_file, reads_a_file, THREAD),
+    (reads_a_pipe, reads_a_pipe, THREAD),
+    (compresses, compresses, THREAD),
+    (sorts, sorts, "in a process"),
+    (sums, sums, "in a process"),
     (calls_a_helper, helper, "await asyncio.sleep"),
 ]
 
@@ -138,25 +175,31 @@ def line_of(function: Any) -> int:
     return next(number for number in range(first, first + 20) if "# here" in linecache.getline(__file__, number))
 
 
-async def watched(blocker: Callable[[Enough], Awaitable[None]], limit: float = 0.05) -> Watchdog:
-    """Let a watchdog watch this loop, and block it until it has been seen to."""
-    ping = Ping(asyncio.get_running_loop(), lambda start, end: None)
-    dog = Watchdog(Turns(), ping, time.perf_counter, limit, lambda now: None)
-    give_up = time.perf_counter() + PATIENCE
-    dog.start()
-    try:
-        # In a task: below it lies nothing but the loop.
-        await asyncio.create_task(blocker(lambda: len(dog.samples) > 4 or time.perf_counter() > give_up))  # type: ignore[arg-type]  # coroutines
-    finally:
-        dog.stop()
-    return dog
+def watched(loop: str, blocker: Blocker, is_enough: Callable[[Watchdog], bool]) -> Watchdog:
+    """Let a watchdog watch a loop of this kind, as a server would, and block it until it has been seen to."""
+
+    async def main() -> Watchdog:
+        running = asyncio.get_running_loop()
+        turns = running.turns if isinstance(running, WatchedLoop) else None
+        ping = None if turns is not None else Ping(running, lambda start, end: None)
+        dog = Watchdog(turns or Turns(), ping, time.perf_counter, 0.05, lambda now: None)
+        give_up = time.perf_counter() + PATIENCE
+        dog.start()
+        try:
+            # In a task: below it lies nothing but the loop.
+            await asyncio.create_task(blocker(lambda: is_enough(dog) or time.perf_counter() > give_up))
+        finally:
+            dog.stop()
+        return dog
+
+    with asyncio.Runner(loop_factory=loop_factory(loop, watch=True)) as runner:
+        return runner.run(main())
 
 
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 @pytest.mark.parametrize(("blocker", "guilty", "fix"), BLOCKERS)
-async def test_the_line_that_blocks_is_named(
-    blocker: Callable[[Enough], Awaitable[None]], guilty: Any, fix: str
-) -> None:
-    dog = await watched(blocker)
+def test_the_line_that_blocks_is_named(blocker: Blocker, guilty: Any, fix: str, loop: str) -> None:
+    dog = watched(loop, blocker, lambda dog: len(dog.samples) > 4)
     # The loop's condition is looked at between two calls; it takes no time, so most samples show the call.
     found, share = verdict(each.blame for each in dog.samples)
     assert found.place == Place(__file__, line_of(guilty))
@@ -165,25 +208,45 @@ async def test_the_line_that_blocks_is_named(
     assert fix in fix_for(found)
 
 
-async def holds_the_gil(enough: Enough) -> None:
+# -- calls that keep the GIL until they return: one call, so long that the watching thread must notice -----------------
+
+
+async def holds_by_sum(enough: Enough) -> None:
     rounds = 1 << 22
     while not enough():
         sum(range(rounds))  # here
         rounds *= 2
 
 
-async def test_the_line_of_a_call_that_holds_the_gil_is_named_too() -> None:
-    ping = Ping(asyncio.get_running_loop(), lambda start, end: None)
-    dog = Watchdog(Turns(), ping, time.perf_counter, 0.05, lambda now: None)
-    give_up = time.perf_counter() + PATIENCE
-    dog.start()
-    try:
-        seen = lambda: [each.blame for each in dog.samples if each.blame.held_gil]  # noqa: E731 - one line, one place
-        await asyncio.create_task(holds_the_gil(lambda: bool(seen()) or time.perf_counter() > give_up))
-    finally:
-        dog.stop()
-    found, _ = verdict(seen())
-    assert found.place == Place(__file__, line_of(holds_the_gil))
+async def holds_by_sort(enough: Enough) -> None:
+    values = [number * 7919 % 1_000_003 for number in range(1 << 18)]
+    while not enough():
+        sorted(values)  # here
+        values += values[::-2]
+
+
+async def holds_by_regex(enough: Enough) -> None:
+    length = 20
+    while not enough():
+        re.match(r"(a+)+$", "a" * length + "b")  # here
+        length += 1
+
+
+async def holds_by_json(enough: Enough) -> None:
+    values = list(range(1 << 19))
+    while not enough():
+        json.dumps(values)  # here
+        values += values
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("blocker", [holds_by_sum, holds_by_sort, holds_by_regex, holds_by_json])
+def test_the_line_of_a_call_that_holds_the_gil_is_named_too(blocker: Blocker, loop: str) -> None:
+    def seen(dog: Watchdog) -> list[Blame]:
+        return [each.blame for each in dog.samples if each.blame.held_gil]
+
+    found, _ = verdict(seen(watched(loop, blocker, lambda dog: bool(seen(dog)))))
+    assert found.place == Place(__file__, line_of(blocker))
     assert "process" in fix_for(found)
 
 
