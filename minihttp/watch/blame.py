@@ -13,12 +13,12 @@ import linecache
 import re
 from collections import Counter
 from collections.abc import Iterable
-from itertools import takewhile
+from itertools import pairwise, takewhile
 from types import CodeType, FrameType
 from typing import NamedTuple
 
 from .explain import stack
-from .source import Place, is_yours
+from .source import PACKAGE, Place, is_yours
 
 __all__ = ["Blame", "blame", "fix_for", "look", "verdict"]
 
@@ -46,6 +46,10 @@ HELD = "it holds the GIL, so a thread does not help: do it in a process (concurr
 LOOP = re.compile(r"/asyncio/(runners|base_events|events|unix_events)\.py$")
 
 
+# What calls the function that answers a request: a route's, or where there is no App the server's.
+CALLERS = {(f"{PACKAGE}/app.py", "App._dispatch"), (f"{PACKAGE}/server/exchange.py", "serve_request")}
+
+
 class Blame(NamedTuple):
     """Where a thread was: the application's line, or None where only others' code ran."""
 
@@ -55,6 +59,7 @@ class Blame(NamedTuple):
     leaf: str = ""  # the innermost frame, file and function
     root: int = 0  # the same for all samples of one step of the loop
     held_gil: bool = False
+    handler: str = ""  # the function that answers the request; empty where none is answered
 
 
 class Spot(NamedTuple):
@@ -81,8 +86,16 @@ def blame(seen: Iterable[Spot], held_gil: bool = False) -> Blame:
         if is_yours(each.code.co_filename):
             place = Place(each.code.co_filename, each.line)
             function = each.code.co_qualname.partition(".<locals>.<")[0].rpartition(".")[2]  # not its <genexpr>
-            return Blame(place, function, expression(each) or place.text(), leaf, root, held_gil)
+            return Blame(place, function, expression(each) or place.text(), leaf, root, held_gil, handler_in(inside))
     return Blame(None, leaf=leaf, root=root, held_gil=held_gil)
+
+
+def handler_in(inside: Iterable[Spot]) -> str:
+    """The function that answers the request, by its name; empty where no request is answered."""
+    for spot, caller in pairwise(inside):
+        if (caller.code.co_filename, caller.code.co_qualname) in CALLERS:
+            return spot.code.co_qualname.rpartition(".<locals>.")[2]
+    return ""
 
 
 def expression(spot: Spot) -> str:

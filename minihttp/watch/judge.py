@@ -108,14 +108,15 @@ class Judge:
         """A block as viewers see it; `live` while it goes on."""
         place, ms = found.place, self._lanes.ms
         length = (hold.end - hold.start) * 1000
-        worst = max([length * bool(hold.victims), *((hold.end - at) * 1000 for at in hold.unread.values())])
+        held_up = len(hold.victims) + hold.others
+        worst = max([length * bool(held_up), *((hold.end - at) * 1000 for at in hold.unread.values())])
         return {
             "id": number,
             "start": ms(hold.start),
             "end": None if live else ms(hold.end),
             "ms": round(length, 3),
             "lane": None if hold.record is None else self._lanes.id(hold.record),
-            "name": self._lanes.name(hold.record),
+            "name": self._lanes.name(hold.record) or (found.handler and f"handler {found.handler}"),
             "file": place.name if place else "",
             "line": place.line if place else 0,
             "function": found.function,
@@ -126,7 +127,7 @@ class Judge:
             "share": round(share, 3),
             "samples": samples,
             "victims": {
-                "requests": len(hold.victims),
+                "requests": held_up,
                 "unread": len(hold.unread),
                 "worst": round(worst, 3),
                 "lanes": lanes,

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, cast
 from weakref import WeakKeyDictionary
 
 from ..request import Request
-from ..server.service import Run
+from ..server.service import NAME, Run
 from ..waits import Gauge, current, gauges
 from .explain import explain, place_of, stack
 from .loop import Turns
@@ -49,6 +49,7 @@ class Hold(NamedTuple):
     end: float
     victims: set[Record]
     unread: Mapping[Any, float]  # connection: when its unread bytes arrived
+    others: int = 0  # requests that were held up too, and are not recorded
 
 
 class Recorder:
@@ -78,6 +79,7 @@ class Recorder:
         self.unread = unread
         self.held_until = 0.0  # the end of the last hold
         self._due = self._measured = 0.0
+        self._seen: tuple[float, Mapping[Any, Record | None]] = (0.0, {})  # when, what is awaited, by whom
 
     # -- the server's requests -------------------------------------------------------------------------------------
 
@@ -234,16 +236,26 @@ class Recorder:
         unread = self.unread(start)
         self.arrivals.clear()
         self.arrivals.update(unread)
-        hold = Hold(record, start, end, set(), unread)
         self.held_until = end
-        self._settle(hold, SETTLE)
+        loop = asyncio.get_running_loop()
+        if not start < self._seen[0] <= end:
+            self.look_around(end, loop)
+        self._settle(Hold(record, start, end, set(), unread), self._seen[1], SETTLE)
 
-    def _settle(self, hold: Hold, turns: int) -> None:
-        hold.victims.update(each for each in self._ready() if each.since < hold.end)
+    def look_around(self, now: float, loop: AbstractEventLoop) -> None:
+        """Note what everybody waits for. While the loop stands this is the same at all times, from every thread."""
+        asked = {
+            getattr(each, "_fut_waiter", None): None for each in asyncio.all_tasks(loop) if each.get_name() == NAME
+        }
+        self._seen = (now, {**asked, **{each.future: each for each in list(self.live)}})
+
+    def _settle(self, hold: Hold, waiting: Mapping[Any, Record | None], turns: int) -> None:
         if turns:
-            asyncio.get_running_loop().call_soon(self._settle, hold, turns - 1)
-        else:
-            self.holds.append(hold)
+            asyncio.get_running_loop().call_soon(self._settle, hold, waiting, turns - 1)
+            return
+        ready = [each for future, each in waiting.items() if future is not None and future.done()]
+        victims = {each for each in ready if each is not None} - {hold.record}
+        self.holds.append(hold._replace(victims=victims, others=ready.count(None)))
 
     # -- tasks that requests start ---------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Place", "is_yours"]
+__all__ = ["PACKAGE", "Place", "is_yours"]
 
 PACKAGE = Path(__file__).parents[1]
 # Not the application's: the standard library, what is installed, and minihttp but for its demonstrations.

@@ -99,7 +99,7 @@ class Watch:
         name = "uvloop" if type(loop).__module__.startswith("uvloop") else "asyncio"
         self.lanes = Lanes(recorder, self.route_of, name)
         self.judge = Judge(recorder, self.lanes, self.cards)
-        self.watchdog = Watchdog(recorder.turns, ping, recorder.clock, recorder.limit, self._beat)
+        self.watchdog = Watchdog(recorder.turns, ping, recorder.clock, recorder.limit, self._beat, self._look_around)
         self.judge.samples, self.judge.machine = self.watchdog.samples, self.watchdog.machine
         self._thread = threading.get_ident()
         self._idle: list[tuple[float, float]] = [(recorder.clock(), recorder.turns.idle)]
@@ -137,6 +137,9 @@ class Watch:
         while self._told:
             found, at = self._told.popleft()
             self.cards.add(found, self.lanes.ms(at))
+
+    def _look_around(self, now: float) -> None:
+        self.recorder.look_around(now, self._loop)
 
     def _look_at_the_queue(self, now: float) -> None:
         """L13: clients that wait to be accepted."""

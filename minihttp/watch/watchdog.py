@@ -38,7 +38,7 @@ class Sample(NamedTuple):
 class Watchdog(threading.Thread):
     """Watches the thread it is made in. `judge(now)` is called at every beat, on this thread.
 
-    `limit` is in seconds.
+    `look_around(now)` is called instead, once, when the loop seems to stand. `limit` is in seconds.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class Watchdog(threading.Thread):
         clock: Callable[[], float],
         limit: float,
         judge: Callable[[float], None],
+        look_around: Callable[[float], None],
     ) -> None:
         super().__init__(name="minihttp-watchdog", daemon=True)
         self.samples: deque[Sample] = deque(maxlen=KEPT)
@@ -58,6 +59,8 @@ class Watchdog(threading.Thread):
         self._limit = limit
         self._beat = limit / 2
         self._judge = judge
+        self._look_around = look_around
+        self._standing = 0.0  # since when, at the last look
         self._thread = threading.get_ident()
         self._schedule = open_schedule()
         self._over = threading.Event()
@@ -100,6 +103,9 @@ class Watchdog(threading.Thread):
         """Look where the loop is that has stood since `since`; if it went on meanwhile, that proves nothing."""
         frame = sys._current_frames().get(self._thread)
         seen = look(frame) if frame is not None else []
+        if since != self._standing:
+            self._standing = since
+            self._look_around(now)
         if self.standing_since() == since:
             self.samples.append(Sample(now, blame(seen, held_gil)))
 

@@ -25,7 +25,9 @@ from typing import Any
 
 import pytest
 
+from minihttp import App, Request, Response
 from minihttp.app import loop_factory
+from minihttp.testing import Client
 from minihttp.watch import blame as module
 from minihttp.watch.blame import Blame, blame, fix_for, look, verdict
 from minihttp.watch.loop import Ping, Turns, WatchedLoop
@@ -182,7 +184,7 @@ def watched(loop: str, blocker: Blocker, is_enough: Callable[[Watchdog], bool]) 
         running = asyncio.get_running_loop()
         turns = running.turns if isinstance(running, WatchedLoop) else None
         ping = None if turns is not None else Ping(running, lambda start, end: None)
-        dog = Watchdog(turns or Turns(), ping, time.perf_counter, 0.05, lambda now: None)
+        dog = Watchdog(turns or Turns(), ping, time.perf_counter, 0.05, lambda now: None, lambda now: None)
         give_up = time.perf_counter() + PATIENCE
         dog.start()
         try:
@@ -253,7 +255,7 @@ def test_the_line_of_a_call_that_holds_the_gil_is_named_too(blocker: Blocker, lo
 async def test_a_loop_that_turns_is_not_looked_at() -> None:
     ping = Ping(asyncio.get_running_loop(), lambda start, end: None)
     judged: list[float] = []
-    dog = Watchdog(Turns(), ping, time.perf_counter, PATIENCE, judged.append)
+    dog = Watchdog(Turns(), ping, time.perf_counter, PATIENCE, judged.append, lambda now: None)
     for _ in range(20):
         await asyncio.to_thread(dog.check, time.perf_counter())
     assert len(judged) == 20
@@ -262,7 +264,7 @@ async def test_a_loop_that_turns_is_not_looked_at() -> None:
 
 def test_a_look_at_a_loop_that_went_on_meanwhile_proves_nothing() -> None:
     turns = Turns()
-    dog = Watchdog(turns, None, time.perf_counter, 0.05, lambda now: None)
+    dog = Watchdog(turns, None, time.perf_counter, 0.05, lambda now: None, lambda now: None)
     turns.busy_since = 1.0
     dog.sample(2.0, since=1.0)
     assert len(dog.samples) == 1
@@ -290,6 +292,44 @@ def test_the_program_below_the_loop_is_not_blamed() -> None:
     loop.close()
     assert seen[0].function == "callback"
     assert seen[1].place is None
+
+
+@pytest.mark.parametrize("path", ["/plain", "/wrapped", "/resource"])
+async def test_the_function_that_answers_is_known_below_middleware_and_helpers(path: str) -> None:
+    app = App()
+    seen: list[Blame] = []
+
+    @app.middleware
+    async def around(request: Request, call_next: Any) -> Any:
+        return await call_next(request)
+
+    def helper() -> str:
+        seen.append(blame(look(sys._getframe())))
+        return "done"
+
+    @app.get("/plain")
+    def plain(request: Request) -> str:
+        return helper()
+
+    @app.get("/wrapped")
+    async def wrapped(request: Request) -> str:
+        await asyncio.sleep(0)
+        return helper()
+
+    class Resource:
+        async def get(self, request: Request) -> str:
+            return helper()
+
+    app.route("/resource")(Resource)
+
+    async def bare(request: Request) -> Response:
+        return Response(helper())
+
+    for handler in (app, bare):
+        async with Client(handler) as client:
+            assert (await client.get(path)).text == "done"
+    name = {"/resource": "Resource.get"}.get(path, path.removeprefix("/"))
+    assert [(each.function, each.handler) for each in seen] == [("helper", name), ("helper", "bare")]
 
 
 def test_the_line_seen_most_often_in_the_function_seen_most_often() -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from minihttp import App, Request, Response, Stream, waits
+from minihttp.app import loop_factory
 from minihttp.db import Database
 from minihttp.options import Options
 from minihttp.server.server import Server
@@ -299,6 +300,49 @@ async def test_a_block_is_seen_with_its_line_and_with_what_had_arrived() -> None
         arrived = lane(watch.snapshot(), "GET /hello")["segments"][0]
         assert arrived["state"] == "arrived"
         assert block["start"] <= arrived["start"] < (block["end"] or 0)
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize(("budget", "name"), [(module.BUDGET, "GET /wake"), (0, "handler wake")])
+def test_who_was_held_up_is_counted_whether_recorded_or_not(
+    monkeypatch: pytest.MonkeyPatch, budget: int, name: str, loop: str
+) -> None:
+    monkeypatch.setattr(module, "BUDGET", budget)
+    found: dict[str, Watch] = {}
+    app = blocking(found)
+    app.state.event, app.state.told, never = asyncio.Event(), threading.Event(), asyncio.Event()
+
+    @app.get("/never")
+    async def wait(request: Request) -> str:
+        await never.wait()
+        return "rested"
+
+    @app.get("/wake")
+    async def wake(request: Request) -> str:
+        app.state.event.set()
+        samples, end = found["watch"].watchdog.samples, time.perf_counter() + PATIENCE
+        while len(samples) < 3 and time.perf_counter() < end:
+            time.sleep(0.05)
+        return "done"
+
+    async def main() -> None:
+        async with serving(app) as (watch, server):
+            found["watch"] = watch
+            await until(lambda: watch.recorder.left < 1000)
+            waiting = [asyncio.create_task(get(server, path)) for path in ["/nap"] * 5 + ["/never"]]
+            await until(lambda: server.stats().running == 6)
+            await get(server, "/wake")
+            await until(lambda: watch.judge.blocks)
+            never.set()
+            await asyncio.gather(*waiting)
+            block = watch.judge.blocks[-1]
+            assert (block["name"], block["function"], block["victims"]["requests"]) == (name, "wake", 5)
+            assert block["victims"]["worst"] == block["ms"]
+            assert len(block["victims"]["lanes"]) == (5 if budget else 0)
+            assert len(watch.recorder.finished) == (7 if budget else 0)
+
+    with asyncio.Runner(loop_factory=loop_factory(loop, watch=True)) as runner:
+        runner.run(main())
 
 
 async def test_the_block_of_this_moment_can_be_read_from_another_thread() -> None:

@@ -29,7 +29,7 @@ def judged() -> list[float]:
 
 @pytest.fixture
 def dog(clock: Clock, judged: list[float]) -> Watchdog:
-    return Watchdog(Turns(), None, clock, 0.05, judged.append)
+    return Watchdog(Turns(), None, clock, 0.05, judged.append, lambda now: None)
 
 
 def test_a_loop_that_waits_for_events_is_left_alone(dog: Watchdog, judged: list[float]) -> None:
@@ -48,6 +48,17 @@ def test_a_loop_that_works_for_longer_than_the_limit_is_looked_at_often(
     assert dog.check(100.02) == SAMPLING
     assert len(judged) == 1, "first see, then judge"
     assert [(each.at, each.blame.function) for each in dog.samples] == [(clock.now, dog.samples[0].blame.function)]
+
+
+def test_what_everybody_waits_for_is_noted_once_while_the_loop_stands(clock: Clock) -> None:
+    noted: list[float] = []
+    turns = Turns()
+    dog = Watchdog(turns, None, clock, 0.05, lambda now: None, noted.append)
+    for since in (100.0, 100.0, 100.2):
+        turns.busy_since = since
+        clock.go(0.1)
+        dog.check(clock.now)
+    assert noted == [pytest.approx(100.1), pytest.approx(100.3)]
 
 
 def test_a_thread_that_was_kept_asleep_says_that_the_gil_was_held(dog: Watchdog, clock: Clock) -> None:
@@ -85,7 +96,7 @@ def test_it_is_noted_where_the_system_tells_it(dog: Watchdog, tmp_path: Path) ->
 
 
 def test_linux_tells_it(clock: Clock, judged: list[float]) -> None:
-    dog = Watchdog(Turns(), None, clock, 0.05, judged.append)
+    dog = Watchdog(Turns(), None, clock, 0.05, judged.append, lambda now: None)
     dog.check(100.0)
     assert len(dog.delays) == (1 if sys.platform == "linux" else 0)
     assert all(math.isfinite(each) for delay in dog.delays for each in delay)
