@@ -9,6 +9,7 @@ Each request is a thread of process 2, whose slices follow one another; an arrow
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import count
 from typing import Any
 
 from .records import Block, Lane, Snapshot
@@ -33,8 +34,9 @@ def events(snapshot: Snapshot) -> Iterator[Event]:
     yield named("process_name", "requests", REQUESTS)
     for lane in snapshot["lanes"]:
         yield from lane_events(lane)
+    arrows = count(1)
     for block in snapshot["blocks"]:
-        yield from block_events(block, {lane["id"]: lane for lane in snapshot["lanes"]}, now)
+        yield from block_events(block, {lane["id"]: lane for lane in snapshot["lanes"]}, now, arrows)
     for gauge in snapshot["gauges"]:
         for at, used, waiters in gauge["history"]:
             full = {"used": used, "waiting": waiters}
@@ -53,8 +55,11 @@ def lane_events(lane: Lane) -> Iterator[Event]:
             yield slice_(lane["name"], each["start"], each["end"], LOOP, THREAD, {"lane": lane["id"]})
 
 
-def block_events(block: Block, lanes: dict[int, Lane], now: float) -> Iterator[Event]:
-    """The block, and an arrow to each who was held up: it ends where that one ran again."""
+def block_events(block: Block, lanes: dict[int, Lane], now: float, arrows: Iterator[int]) -> Iterator[Event]:
+    """The block, and an arrow to each who was held up: it ends where that one ran again.
+
+    An arrow's id is a number: Perfetto leaves out all others, and says so nowhere but in a corner.
+    """
     end = now if block["end"] is None else block["end"]
     about = {"at": f"{block['file']}:{block['line']}", "fix": block["fix"]} if block["line"] else {}
     name = f"blocked: {block['expression'] or block['name'] or 'a callback'}"
@@ -63,7 +68,7 @@ def block_events(block: Block, lanes: dict[int, Lane], now: float) -> Iterator[E
         runs = [each for each in lanes[victim]["segments"] if each["state"] == "run"] if victim in lanes else []
         after = next((each["start"] for each in runs if each["start"] >= end), None)
         if after is not None:
-            arrow = {"name": "held up", "cat": "block", "id": f"{block['id']}-{victim}"}
+            arrow = {"name": "held up", "cat": "block", "id": next(arrows)}
             yield {**arrow, "ph": "s", "ts": us(block["start"]), "pid": LOOP, "tid": BLOCKS}
             yield {**arrow, "ph": "f", "bp": "e", "ts": us(after), "pid": REQUESTS, "tid": victim}
 

@@ -32,7 +32,13 @@ def test_arrows_lead_from_who_blocked_to_whom() -> None:
     starts, ends = events(sample(), "s"), events(sample(), "f")
     assert [(each["pid"], each["tid"]) for each in starts] == [(1, 2), (1, 2)]
     assert [(each["pid"], each["tid"], each["ts"]) for each in ends] == [(2, 2, 220_500), (2, 4, 221_000)]
-    assert [each["id"] for each in starts] == [each["id"] for each in ends]
+    assert [each["id"] for each in starts] == [each["id"] for each in ends] == [1, 2], "numbers: Perfetto drops others"
+    for each in starts + ends:
+        assert any(
+            (slice_["pid"], slice_["tid"]) == (each["pid"], each["tid"])
+            and slice_["ts"] <= each["ts"] <= slice_["ts"] + slice_["dur"]
+            for slice_ in events(sample(), "X")
+        ), "it begins and ends within a slice of its track"
     snapshot = sample()
     snapshot["blocks"][0]["victims"]["lanes"] = [1, 99]  # one that did not run again, one that is not shown
     assert events(snapshot, "f") == []
