@@ -19,7 +19,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 # Kind of gauge, field, kind of metric, meaning. A counter's name ends in _total.
 METRICS = [
     ("loop", "lag_seconds", "gauge", "the longest that something ready waited for the loop, in the last ten seconds"),
-    ("loop", "busy_ratio", "gauge", "share of the last seconds not spent waiting for events (asyncio only)"),
+    ("loop", "busy_ratio", "gauge", "share of the last seconds not spent waiting for events; on uvloop of computing"),
     ("loop", "blocks_total", "counter", "times the loop was held up for longer than the limit"),
     ("loop", "warnings_total", "counter", "warnings of all lints, repetitions included"),
     ("loop", "requests_running", "gauge", "requests being handled"),

@@ -134,11 +134,11 @@ class Process(TypedDict):
 
 
 class Loop(TypedDict):
-    """How the loop does. `busy` is None where it cannot be known (uvloop)."""
+    """How the loop does. `busy` is None where it cannot be known (uvloop on macOS)."""
 
     lag: list[tuple[float, float]]  # (when, how much later than it could something ran), oldest first
     lag_max: float
-    busy: float | None  # share of the last seconds not spent waiting for events, 0 to 1
+    busy: float | None  # share of the last seconds not spent waiting for events (on uvloop: of computing), 0 to 1
     handlers: float  # share of the last seconds in which handlers ran, 0 to 1
 
 

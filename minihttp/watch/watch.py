@@ -30,7 +30,7 @@ from ..waits import current, gauges
 from .arrivals import backlog, unread
 from .cards import Cards, Finding
 from .judge import Judge
-from .loop import Ping, WatchedLoop
+from .loop import Ping, WatchedLoop, idle_time
 from .outlet import Outlet
 from .pages import Page
 from .recorder import Hold, Recorder
@@ -102,7 +102,9 @@ class Watch:
         self.watchdog = Watchdog(recorder.turns, ping, recorder.clock, recorder.limit, self._beat, self._look_around)
         self.judge.samples, self.judge.machine = self.watchdog.samples, self.watchdog.machine
         self._thread = threading.get_ident()
-        self._idle: list[tuple[float, float]] = [(recorder.clock(), recorder.turns.idle)]
+        self._idle_until = idle_time(loop.turns if isinstance(loop, WatchedLoop) else None)
+        self._idle: list[tuple[float, float]] = []
+        self._note_idle(recorder.clock())
         self._factory = loop.get_task_factory()
         recorder.watch_tasks(loop)
         gc.callbacks.append(self._on_collection)
@@ -128,8 +130,8 @@ class Watch:
     def _beat(self, now: float) -> None:
         recorder = self.recorder
         recorder.left = round(BUDGET * recorder.limit / 2)
-        if now - self._idle[-1][0] > 1:
-            self._idle = [*self._idle[-round(WINDOW) :], (now, recorder.turns.idle)]
+        if now > self._next_second:
+            self._note_idle(now)
             self._look_at_the_queue(now)
         if not self._server.sockets:  # before it listens, and after: a start may take its time, for nobody waits
             recorder.holds.clear()
@@ -137,6 +139,11 @@ class Watch:
         while self._told:
             found, at = self._told.popleft()
             self.cards.add(found, self.lanes.ms(at))
+
+    def _note_idle(self, now: float) -> None:
+        self._next_second = now + 1
+        if self._idle_until is not None:
+            self._idle = [*self._idle[-round(WINDOW) :], (now, self._idle_until(now))]
 
     def _look_around(self, now: float) -> None:
         self.recorder.look_around(now, self._loop)
@@ -245,9 +252,9 @@ class Watch:
         recorder, now = self.recorder, self.recorder.clock()
         lag = max([late for at, late in list(recorder.lag) if at > now - WINDOW], default=0.0)
         numbers: dict[str, int | float | str] = {"kind": "loop", "name": str(self.lanes.process["pid"])}
-        if isinstance(self._loop, WatchedLoop):
+        if self._idle_until is not None:
             at, idle = self._idle[0]
-            numbers["busy_ratio"] = round(1 - min(1.0, (recorder.turns.idle - idle) / max(now - at, 1e-9)), 4)
+            numbers["busy_ratio"] = round(1 - min(1.0, (self._idle_until(now) - idle) / max(now - at, 1e-9)), 4)
         if self._server.sockets:  # it has been started
             stats = self._server.stats()
             numbers |= {"requests_running": stats.running, "requests_total": stats.handled}

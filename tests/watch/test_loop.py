@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
+
+import pytest
 
 from minihttp.watch.loop import Ping, WatchedLoop
 
@@ -26,11 +29,12 @@ def test_a_watched_loop_tells_when_it_works_and_when_it_waits() -> None:
         def look() -> None:
             while loop.turns.busy_since:
                 pass
-            seen.append(loop.turns.busy_since)
+            now = loop.turns.asked + 60
+            seen.extend((loop.turns.busy_since, loop.turns.idle_until(now) - loop.turns.idle))
 
         await asyncio.to_thread(look)
-        assert seen == [0.0], "while it waits for the thread it is not busy"
-        assert loop.turns.idle > idle
+        assert seen == [0.0, pytest.approx(60)], "while it waits for the thread it is not busy"
+        assert loop.turns.idle_until(math.inf) == loop.turns.idle > idle
         late.clear()
         began = loop.turns.now
         while time.perf_counter() < began + 0.005:
@@ -39,6 +43,7 @@ def test_a_watched_loop_tells_when_it_works_and_when_it_waits() -> None:
         assert [each for each in late if each >= 0.005] != []
 
     loop = WatchedLoop()
+    assert loop.turns.idle_until(100.0) == 0.0, "it has not begun"
     try:
         loop.run_until_complete(main(loop))
     finally:

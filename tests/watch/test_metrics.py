@@ -40,7 +40,7 @@ async def test_an_application_mounts_them(app: App) -> None:
     assert 'minihttp_pool_waiters{name="a \\"quoted\\"\\\\name"} 7' in lines
     assert 'minihttp_loop_lag_seconds{name="4711"} 0.25' in lines
     assert "# TYPE minihttp_loop_blocks_total counter" in lines
-    assert not [each for each in lines if "busy_ratio" in each], "uvloop does not tell"
+    assert not [each for each in lines if "busy_ratio" in each], "what a loop does not tell is left out"
     for line in lines:
         assert line.startswith(("# HELP minihttp_", "# TYPE minihttp_", "minihttp_"))
     named = [line.split()[2] for line in lines if line.startswith("# TYPE")]
