@@ -433,6 +433,41 @@ async def test_a_long_garbage_collection_is_told(monkeypatch: pytest.MonkeyPatch
         await until(lambda: "L15" in lints(watch))
 
 
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_real_garbage_collection_longer_than_the_limit_accuses_nobody(loop: str) -> None:
+    app = App()
+    web: list[Any] = []
+
+    @app.get("/collect")
+    async def collect(request: Request) -> str:
+        gc.collect()
+        return "done"
+
+    def weave() -> None:
+        """So much for the collector to follow that it takes twice the limit; in another thread."""
+        took, give_up = 0.0, time.perf_counter() + PATIENCE
+        while took < 2 * module.LIMIT and time.perf_counter() < give_up:
+            web.extend([web] * 1000 for _ in range(1000 + len(web)))
+            began = time.perf_counter()
+            gc.collect()
+            took = time.perf_counter() - began
+
+    async def main() -> None:
+        async with serving(app) as (watch, server):
+            await asyncio.to_thread(weave)
+            assert not watch.judge.pauses, "not the loop's thread"
+            await get(server, "/collect")
+            [(start, end)] = watch.judge.pauses
+            await until(lambda: [each for each in watch.judge.held if each[0] <= start and end <= each[1]])
+            await until(lambda: "L15" in lints(watch))
+            assert "arbage collect" in str(watch.cards.latest())
+            assert [each for each in watch.judge.blocks if each["name"] == "GET /collect"] == []
+
+    with asyncio.Runner(loop_factory=loop_factory(loop, watch=True)) as runner:
+        runner.run(main())
+    web.clear()
+
+
 async def test_connections_that_wait_to_be_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     async with serving(App()) as (watch, _):
         for found, expected in (((3, 8), set()), ((5, 8), {"L13"})):
