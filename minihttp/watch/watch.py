@@ -212,6 +212,8 @@ class Watch:
         recorder, lanes = self.recorder, self.lanes
         now = recorder.clock()
         numbers = self.gauge()
+        running = int(numbers.get("requests_running", 0))
+        recorder.most = max(recorder.most, running)
         return {
             "version": 1,
             "now": lanes.ms(now),
@@ -223,7 +225,7 @@ class Watch:
                 "handlers": lanes.handlers(now, WINDOW),
             },
             "requests": {
-                "running": int(numbers.get("requests_running", 0)),
+                "running": running,
                 "handled": int(numbers.get("requests_total", 0)),
                 "recorded": len(recorder.finished) + len(recorder.live),
                 "skipped": recorder.skipped,

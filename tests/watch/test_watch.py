@@ -330,6 +330,7 @@ def test_who_was_held_up_is_counted_whether_recorded_or_not(
             await until(lambda: watch.recorder.left < 1000)
             waiting = [asyncio.create_task(get(server, path)) for path in ["/nap"] * 5 + ["/never"]]
             await until(lambda: server.stats().running == 6)
+            assert watch.snapshot()["requests"]["running_max"] == 6
             await get(server, "/wake")
             await until(lambda: watch.judge.blocks)
             never.set()
