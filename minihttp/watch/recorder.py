@@ -85,13 +85,15 @@ class Recorder:
 
     def wrap(self, run: Run) -> Run:
         """What the server runs instead of `run`, as long as the budget lasts."""
-        recorded = self._recorded(run)
+        recorded, arrivals = self._recorded(run), self.arrivals
 
         def chosen(connection: Any, request: Request) -> Coroutine[Any, Any, None]:
             if self.left > 0 or current.record is not None:  # within a recorded step: what it says is not the other's
                 self.left -= 1
                 return recorded(connection, request)
             self.skipped += 1
+            if arrivals:  # what had arrived was this request, not the next one of its connection
+                arrivals.pop(connection, None)
             return run(connection, request)
 
         return chosen

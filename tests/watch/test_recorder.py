@@ -523,6 +523,17 @@ async def test_bytes_that_nobody_read_belong_to_the_request_they_become() -> Non
     assert recording.last.spans is None
 
 
+async def test_bytes_of_a_request_that_is_not_recorded_are_not_the_next_ones() -> None:
+    recording = Recording(unread=lambda since: {"connection": since})
+    recording.recorder.hold(None, 100.0, 100.1)
+    recording.recorder.left = 0
+    await recording.run(returns, "/late", "connection")
+    recording.recorder.left = 1
+    await recording.run(returns, "/next", "connection")
+    assert recording.last.path == "/next"
+    assert recording.last.spans is None
+
+
 async def test_a_late_loop_is_told_once() -> None:
     recording = Recording(limit=0.05)
     recorder = recording.recorder
