@@ -534,6 +534,21 @@ async def test_bytes_of_a_request_that_is_not_recorded_are_not_the_next_ones() -
     assert recording.last.spans is None
 
 
+async def test_who_blocks_is_not_held_up_by_that() -> None:
+    recording = Recording()
+
+    async def blocks() -> None:
+        soon = asyncio.get_running_loop().create_future()
+        soon.get_loop().call_soon(soon.set_result, None)
+        recording.clock.go(0.100)
+        await soon
+
+    await recording.run(blocks)
+    await turns()
+    [hold] = recording.recorder.holds
+    assert (hold.record, hold.victims, hold.others) == (recording.last, set(), 0)
+
+
 async def test_a_late_loop_is_told_once() -> None:
     recording = Recording(limit=0.05)
     recorder = recording.recorder
