@@ -221,10 +221,10 @@ async def holds_by_sum(enough: Enough) -> None:
 
 
 async def holds_by_sort(enough: Enough) -> None:
-    values = [number * 7919 % 1_000_003 for number in range(1 << 18)]
+    values, times = [number * 7919 % 100_003 for number in range(1 << 16)], 2
     while not enough():
-        sorted(values)  # here
-        values += values[::-2]
+        sorted(values * times)  # here
+        times *= 2
 
 
 async def holds_by_regex(enough: Enough) -> None:
@@ -235,10 +235,10 @@ async def holds_by_regex(enough: Enough) -> None:
 
 
 async def holds_by_json(enough: Enough) -> None:
-    values = list(range(1 << 19))
+    values, times = list(range(1 << 16)), 4
     while not enough():
-        json.dumps(values)  # here
-        values += values
+        json.dumps([values] * times)  # here
+        times *= 2
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
