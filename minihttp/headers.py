@@ -88,7 +88,7 @@ class MultiDict(Mapping[str, V], Generic[V]):
 
     __slots__ = ("_pairs", "_values")
 
-    _pairs: list[tuple[str, V]] | None  # None where no name repeats: the values say it all
+    _pairs: list[tuple[str, V]] | None  # None if made by `headers_of`: no name repeats, so `_values` has it all
 
     kind = "field"
     fold: Callable[[Any], str] = staticmethod(str)  # what makes names comparable
@@ -185,7 +185,10 @@ class Headers(MultiDict[str]):
 
 
 def headers_of(fields: dict[str, str]) -> Headers:
-    """Headers that take over a dict of lower-case names: nothing is copied, and nothing may change it any more."""
+    """Headers that take over a dict of lower-case names, which nobody may change any more: nothing is copied.
+
+    Example: `headers_of({"host": "a"})["Host"]` is `"a"`.
+    """
     headers = Headers.__new__(Headers)
     headers._values, headers._pairs = fields, None
     return headers

@@ -2,12 +2,11 @@
 
 Owns: every rule about what may stand in a head and which framing follows from it, each with its RFC section.
 Must not know: where the bytes came from, that heads arrive in pieces, or what a body is made of.
-Invariant: nothing of a head is remembered but the last 64 hosts, which nobody keeps secret: a head that was never
-seen costs what one costs that comes every day.
+Invariant: this module remembers nothing of a head, so one that was never seen costs what any other costs.
 
-A head is cut where its parts repeat: the target, and ` HTTP/1.1` together with all fields. The last part alone
-decides version, persistence and framing (RFC 9112 6, 9.3). What is well-formed is read as a whole, what is not once
-more, rule by rule, to say which one it breaks.
+A head is cut in two: method and target, which change, and version with all fields, which a client repeats. The second
+part alone decides persistence and framing (RFC 9112 6, 9.3). Usual heads are read in one go. One with a repeated name,
+a rarer form of target or an error is read again, rule by rule, which also tells the rule that it breaks.
 
 "STRICT" marks what the RFCs would let a server repair and we refuse, with the attack that lives on the repair.
 """
@@ -16,7 +15,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address
 
 from ..errors import ProtocolError
@@ -24,8 +22,8 @@ from ..headers import Headers, headers_of
 
 __all__ = ["Fields", "parse_field", "parse_fields", "parse_target", "parse_version"]
 
-# RFC 9110 5.6.2, RFC 3986 3.3. Every class names the characters it holds: none lets in anything beyond ASCII. None
-# overlaps with what may follow it, so that it gives nothing back (`*+`): what does not match is refused after one look.
+# RFC 9110 5.6.2, RFC 3986 3.3. From here to QUERY every class names the characters it holds: none is beyond ASCII. No
+# class overlaps with what may follow it, so it gives nothing back (`*+`): what fails to match is refused in one look.
 TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 # A run of plain characters between two % is one step to the matcher, and can be read in no other way.
 PATH = r"/[A-Za-z0-9\-._~!$&'()*+,;=:@/]*+(?:%[0-9A-Fa-f]{2}[A-Za-z0-9\-._~!$&'()*+,;=:@/]*+)*"
@@ -49,9 +47,9 @@ LEGAL = bytes(byte for byte in range(256) if byte == 9 or (byte >= 32 and byte !
 
 
 class Names(dict[str, str]):
-    """Field names as they are sent, in lower case: `NAMES["Host"]` is `"host"`, and what is no name `""`.
+    """Field names as they are sent, in lower case (RFC 9110 5.1): `NAMES["Host"]` is `"host"`, what is no name `""`.
 
-    The usual ones need no pattern. None is added: what a client makes up is not remembered (RFC 9110 5.1).
+    The usual ones need no pattern. None is added: what a client makes up is not remembered.
     """
 
     def __missing__(self, name: str) -> str:
@@ -167,7 +165,7 @@ def refusal_of_field(line: bytes) -> ProtocolError:
 def parse_fields(rest: bytes, count: int) -> Fields:
     """Version and fields of a head, `b" HTTP/1.1\\r\\nhost: a"`, and the framing they state.
 
-    Raises ProtocolError: 400, or 431 for more than `count` fields, 417, 501, 505.
+    Raises ProtocolError: 400, or 431 for more than `count` fields, 413, 417, 501, 505.
     """
     lines = rest.decode("latin-1").split("\r\n")
     minor = 1 if lines[0] == " HTTP/1.1" else parse_version(rest[: len(lines[0])])
@@ -191,8 +189,8 @@ def parse_fields(rest: bytes, count: int) -> Fields:
             # RFC 9112 3.2: two of them are two different sites to two parsers.
             raise ProtocolError("more than one Host", section="RFC 9112 3.2")
         check_host(host)
+    # An empty Host passes: a client sends it when its target has no authority.
     elif host is None and minor == 1:
-        # An empty one is what a client sends whose target has no authority.
         raise ProtocolError("missing Host", section="RFC 9112 3.2")
     framed = "content-length" in stated or "transfer-encoding" in stated
     length = body_length(stated, minor) if framed else 0
@@ -201,7 +199,6 @@ def parse_fields(rest: bytes, count: int) -> Fields:
     return Fields(headers, length, persistent, expects, minor)
 
 
-@lru_cache(maxsize=64)  # most requests are for a host that was asked for before
 def check_host(value: str) -> None:
     match = HOST.fullmatch(value)
     if match is None or (match[2] and int(match[2]) > 65535):

@@ -167,7 +167,7 @@ class Parser:
         if fields.length != 0:
             self._expect_body(fields.length)
         elif not self.buffer and end - start <= REMEMBERED:
-            # A copy: asyncio reads into 256 KiB and gives the rest back, and what is kept of that leaves a hole.
+            # A copy: asyncio receives into 256 KiB and shrinks that in place; kept, it would fragment the heap.
             self._last, self._head = b"".join((buffer[start:], b"")), head
         return head
 

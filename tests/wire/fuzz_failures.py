@@ -2,7 +2,7 @@
 
 Owns: which checks there are, and what becomes of an input that fails one.
 Must not know: where inputs come from.
-Invariant: whether an input fails depends on nothing but the input; the parser's memory of hosts is emptied.
+Invariant: whether an input fails depends on nothing but the input: the parser remembers nothing of earlier ones.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-
-from minihttp.wire.head import check_host
 
 from .fuzz import check
 from .fuzz_inputs import joined, parts
@@ -28,7 +26,6 @@ Check = Callable[[bytes], None]
 
 def check_input(raw: bytes) -> None:
     """All checks of one input. Raises AssertionError, and whatever the code raises that it must not."""
-    check_host.cache_clear()
     data, cut = parts(raw)
     check(data, cut)
     check_replies(data, cut)
