@@ -18,7 +18,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from .errors import ConfigError, HTTPError
 from .options import Limits, Options
-from .request import Request, json_codec
+from .request import Request
 from .response import Redirect, Response, error_response, log_failure, to_response
 from .routing import METHODS, Policy, Route, Router
 from .server.server import Server
@@ -112,7 +112,6 @@ class App:
     def _compose(self) -> Handler:
         """Fold the middleware around the dispatch, and accept no more routes."""
         self.router.freeze()
-        json_codec()  # now, while no client waits for it
         entry: Handler = self._dispatch
         for function in reversed(self._middleware):
             entry = self._layer(function, entry)
@@ -285,7 +284,7 @@ def watched(app: App | Handler, options: Options) -> AbstractContextManager[Serv
     """A server whose loop is recorded, and shown at /_loop."""
     from .watch.watch import watched
 
-    return watched(app, options, app.router.find if isinstance(app, App) else None)
+    return watched(app, options, app.router.search if isinstance(app, App) else None)
 
 
 def run_until_stopped(app: App | Handler, make_options: Callable[[], Options]) -> None:

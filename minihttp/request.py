@@ -1,6 +1,7 @@
 """What a handler reads: the request, its body, and whether the client is still there.
 
-Owns: the lazy reading of query, cookies, body, JSON and form, and the policy a request runs under.
+Owns: the lazy reading of query, cookies, body, JSON and form, the policy a request runs under, and when JSON is
+imported.
 Must not know: how bytes reach the body, which application runs, or how a response is made. What it needs of the
 connection and the application it declares below.
 Invariant: a body is read once from the connection and never beyond `max_body`; read again, `body` and `stream`
@@ -256,7 +257,7 @@ class Request:
 
 @cache
 def json_codec() -> Any:
-    """The module `codec`, imported by the first who asks: with msgspec it is a third of what we import."""
+    """The module `codec`, imported on first use: with msgspec it is a third of the time of the import."""
     from . import codec
 
     return codec

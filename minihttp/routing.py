@@ -6,8 +6,8 @@ Invariant: a path is split before it is decoded, so that `%2F` never becomes a s
 an error where it is declared, naming the places in the program. The more specific route wins whatever the order of
 registration, so one route can hide another only by having its very form, which is such an error.
 
-Finding a path that was asked for twice costs one dict look-up, any other a step per segment, however many routes there
-are. The memo is emptied when it is full: clients repeat themselves, so it is soon warm again.
+Finding a path that was asked for before costs two dict look-ups, any other a step per segment, however many routes
+there are. The memo is emptied when it is full: clients repeat themselves, so it is soon warm again.
 Trade-off: a parameter of kind `path` stands only at the end of a pattern; elsewhere matching would have to try every
 way to divide a path.
 """
@@ -139,14 +139,15 @@ class Router:
     methods `get`, `post` and so on are the handlers of one instance. Converters are `str` (the default), `int`,
     `float`, `uuid`, `path` (all that follows, the only one with slashes) and those given here. Of routes that match,
     the first segment that differs decides: literal, then int, uuid, float, given ones, str, path.
-    Registering raises ConfigError, with both places, for whatever could not work later.
+    What was found for a path is remembered, but for parameters only while no converter is given: those may change
+    their mind. Registering raises ConfigError, with both places, for whatever could not work later.
     """
 
     def __init__(self, *, converters: Mapping[str, Converter] | None = None) -> None:
         self._converters = {**(converters or {}), **CONVERTERS}
         self._root = Node()
-        self._known: dict[str, tuple[str, Route, dict[str, Any]] | None] = {}  # by path; None: once
-        self._is_plain = True  # no converter of the application's own, which might say something else the next time
+        self._known: dict[str, dict[str, tuple[Route, dict[str, Any]]]] = {}  # by path, then by method
+        self._is_plain = True  # no converter of the application's own, which might give another answer the next time
         self._routes: list[Route] = []
         self._names: dict[str, Route] = {}
         self._methods = {"HEAD"}
@@ -248,18 +249,23 @@ class Router:
         Raises HTTPError 400 for a path that cannot be decoded.
         """
         known = self._known.get(raw_path)
-        if known is not None and known[0] == method:
-            return known[1], known[2].copy()
+        if known and (again := known.get(method)) is not None:
+            return again[0], again[1].copy()
+        found = self.search(method, raw_path)
+        if found is not None and (self._is_plain or not found[1]) and len(raw_path) <= MEMO_PATH:
+            if known is not None:
+                known[method] = found[0], found[1].copy()
+            else:
+                if len(self._known) >= MEMO_ENTRIES:
+                    self._known.clear()
+                # The first time only the path is noted: storing what was found would cost more than finding it again.
+                self._known[raw_path] = {}
+        return found
+
+    def search(self, method: str, raw_path: str) -> tuple[Route, dict[str, Any]] | None:
+        """The same, with no memory: for whoever looks on, from any thread, and is no client."""
         found = self._root.find(split(raw_path), 1, method, ())
-        if found is None:
-            return None
-        route, params = found[0], dict(zip(found[0].pattern.params, found[1]))  # noqa: B905  # as long by construction; strict= costs 10 %
-        if (self._is_plain or not params) and len(raw_path) <= MEMO_PATH:
-            if len(self._known) >= MEMO_ENTRIES:
-                self._known.clear()
-            # Of paths that come once nothing more is kept: to keep what was found costs more than to find it.
-            self._known[raw_path] = (method, route, params.copy()) if raw_path in self._known else None
-        return route, params
+        return found and (found[0], dict(zip(found[0].pattern.params, found[1])))  # noqa: B905  # as long by construction; strict= costs 10 %
 
     def allowed(self, raw_path: str) -> tuple[str, ...]:
         """The methods of the path, sorted, with HEAD and OPTIONS, as Allow has them; empty if there is no such path."""
@@ -289,9 +295,9 @@ class Router:
 
 
 def split(raw_path: str) -> list[str]:
-    """The decoded segments, the first before the slash; none for what is no path, as the `*` of OPTIONS.
+    """The decoded segments; none for what is no path, as the `*` of OPTIONS.
 
-    The parser has seen that each % is one.
+    The first, in front of the leading slash, is empty. The parser has checked that each % begins two digits.
     """
     segments = raw_path.split("/")
     if segments[0]:

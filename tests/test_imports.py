@@ -76,8 +76,9 @@ def test_importing_the_package_imports_only_the_http_side() -> None:
     assert not any(each.startswith(("minihttp.db", "minihttp.testing", "minihttp.cli")) for each in loaded)
 
 
-def test_an_app_that_is_about_to_serve_has_imported_its_json() -> None:
-    assert "msgspec" in roots(report("minihttp; minihttp.App()._compose()")["modules"])
+def test_a_server_that_is_about_to_listen_has_imported_its_json() -> None:
+    made = "minihttp.server.server.Service(print, minihttp.Limits(), loop, print)"
+    assert "msgspec" in roots(report(f"minihttp; loop = asyncio.new_event_loop(); {made}; loop.close()")["modules"])
 
 
 def test_importing_the_package_does_nothing_else() -> None:

@@ -407,7 +407,36 @@ def test_of_a_path_that_came_once_nothing_more_is_kept() -> None:
     router = Router()
     router.get("/users/{id:int}")(show)
     router.find("GET", "/users/7")
-    assert router._known == {"/users/7": None}
+    assert router._known == {"/users/7": {}}
+
+
+def test_both_methods_of_a_path_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    router = Router()
+    router.get("/a")(show)
+    router.post("/a")(plain)
+    for _ in range(2):
+        answers = [router.find(method, "/a") for method in ("GET", "POST")]
+    monkeypatch.setattr(router, "_root", None)
+    assert [router.find(method, "/a") for method in ("GET", "POST")] == answers
+
+
+def test_as_many_paths_in_turn_as_there_is_room_for_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    router = Router()
+    router.get("/{name}")(show)
+    paths = [f"/{number}" for number in range(MEMO_ENTRIES)]
+    for _ in range(2):
+        answers = [router.find("GET", path) for path in paths]
+    monkeypatch.setattr(router, "_root", None)
+    assert [router.find("GET", path) for path in paths] == answers
+
+
+def test_whoever_only_looks_on_leaves_no_trace() -> None:
+    router = Router()
+    router.get("/{name}")(show)
+    assert router.search("GET", "/a") == router.find("GET", "/a")
+    known = dict(router._known)
+    assert [router.search("GET", path) for path in ("/a", "/b")] != [None, None]
+    assert router._known == known == {"/a": {}}
 
 
 def test_a_literal_path_is_remembered_beside_a_converter_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:

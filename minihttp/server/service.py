@@ -3,7 +3,7 @@
 Owns: the handler, the limits, the open connections, the timer of their deadlines, and how a Task is started.
 Must not know: sockets and signals (the server above has them), or what a connection does.
 Invariant: `context` is the one the server was started in; each request gets a copy of it, never another's.
-The timer is armed exactly while a connection exists.
+The timer is armed exactly while a connection is open, or its handler still runs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from math import inf
 from typing import Any, Generic, Protocol, TypeVar
 
 from ..options import Limits
-from ..request import Request
+from ..request import Request, json_codec
 from ..response import Response
 from .deadlines import Alarms, Deadlines
 
@@ -49,7 +49,8 @@ class Service(Generic[C]):
     )  # fmt: skip
 
     def __init__(self, handler: Handler, limits: Limits, loop: asyncio.AbstractEventLoop, run: Run) -> None:
-        # What is called for each request is a function: to call an object takes a way through its class.
+        json_codec()  # imported now, while no client waits for it
+        # A bound method: calling an object goes through its class each time.
         self.handler: Handler = handler if isroutine(handler) else handler.__call__  # type: ignore[operator]  # it is callable
         self.limits = limits
         self.loop = loop
