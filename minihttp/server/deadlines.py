@@ -41,7 +41,7 @@ class Deadlines:
         self._timer = self._loop.call_later(self.tick, self._pass)
 
     def stop(self) -> None:
-        """Nobody is left to look after."""
+        """Stop ticking: no connection is left."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

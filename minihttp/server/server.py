@@ -122,7 +122,7 @@ class Server:
 
     def stats(self) -> ServerStats:
         """A snapshot of what it is doing."""
-        connections = self.service.connections
+        connections = list(self.service.connections)  # also asked for by another thread, while the loop adds to them
         return ServerStats(len(connections), sum(each.is_busy for each in connections), self.service.handled)
 
     # -- stopping --------------------------------------------------------------------------------------------------

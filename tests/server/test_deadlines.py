@@ -103,6 +103,8 @@ def test_the_timer_is_armed_exactly_while_a_connection_exists() -> None:
     assert len(clock.armed()) == 1
     service.leave("second")
     assert clock.armed() == []
+    service.enter("third", Alarms(service.deadlines, lambda late: None))
+    assert len(clock.armed()) == 1
 
 
 @pytest.mark.parametrize("begin", [0.0, 0.01, 0.1, 0.19, 0.2, 0.37])
@@ -188,12 +190,10 @@ def test_several_are_late_at_once() -> None:
 
 def test_after_the_end_nobody_is_told() -> None:
     watch = Watch()
-    other = Alarms(watch.deadlines, lambda late: watch.alarms.end())
-    watch.watched.append(other)
+    other = Alarms(watch.deadlines, lambda late: watch.alarms.end())  # in the same pass
+    watch.watched.insert(0, other)
     other.arm(Late.WRITE, 1)
     watch.alarms.arm(Late.WRITE, 1)
-    watch.alarms.end()
-    watch.alarms.ring(inf)
     watch.clock.go(5)
     assert watch.rung == []
 

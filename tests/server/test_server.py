@@ -468,6 +468,21 @@ async def test_stats_count_what_is_going_on(serving: Serving, dial: Dialing) -> 
     assert (stats.connections, stats.running, stats.handled) == (2, 0, 2)
 
 
+async def test_another_thread_may_ask_for_stats_while_clients_come(serving: Serving) -> None:
+    server = await serving(hello)
+    connections: dict[Any, Any] = server.service.connections
+
+    class Arriving:
+        @property
+        def is_busy(self) -> bool:
+            connections[object()] = None  # the loop's thread has its turn here
+            return True
+
+    connections[Arriving()] = None
+    assert server.stats().running == 1
+    connections.clear()
+
+
 async def test_a_tracer_runs_each_request_its_own_way(serving: Serving, dial: Dialing) -> None:
     events: list[str] = []
 
