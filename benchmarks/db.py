@@ -208,8 +208,8 @@ def play(url: str, python: Path, rounds: int, queries: int) -> list[Sample]:
 def main() -> None:
     """Measure, print the table and keep every number."""
     parser = argparse.ArgumentParser(prog="make bench-db ARGS=", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=11, help="of which medians are taken")
-    parser.add_argument("--queries", type=int, default=4000, help="per contender and round")
+    parser.add_argument("--rounds", type=int, default=41, help="of which medians are taken")
+    parser.add_argument("--queries", type=int, default=800, help="per contender and round")
     parser.add_argument("--quick", action="store_true", help="a look: three short rounds, and no file of results")
     options = parser.parse_args()
     rounds, queries = (3, 1000) if options.quick else (options.rounds, options.queries)
