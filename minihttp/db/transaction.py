@@ -4,14 +4,14 @@ Owns: the life of a transaction: begun, then committed or rolled back, or over b
 Must not know: the pool's decisions, drivers.
 Invariant: nothing runs in a transaction that is over. A server that rolls back by itself (deadlock, lost connection) or
 commits by itself (CREATE TABLE on MySQL) would run what follows on its own; here what follows raises, and so does
-the end of the block, even where the error was caught inside.
+the end of the block, even where the error was caught inside. What ends a savepoint badly ends its transaction: whether
+a part is in it or not must never be left open.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from contextlib import suppress
 from enum import Enum
 from types import TracebackType
 from typing import Any, Protocol
@@ -83,7 +83,7 @@ class Transaction(Queries):
         self._depth: int = outer._depth + 1 if outer is not None else 0
 
     def transaction(self) -> Transaction:
-        """A savepoint: what fails inside of its block is undone alone."""
+        """A savepoint: what fails inside of its block is undone alone; where it cannot be, the whole is undone."""
         return Transaction(self._host, outer=self)
 
     async def __aenter__(self) -> Transaction:
@@ -159,8 +159,12 @@ class Transaction(Queries):
         if isinstance(error, UsageError) and session.in_transaction:
             return  # the mistake was seen before anything was sent
         if not known or not session.is_open or not session.in_transaction:
-            self._root._stage = BROKEN
-            self._root._reason = error
+            self._break(error)
+
+    def _break(self, error: BaseException) -> None:
+        """Nothing runs in the whole any more, and its end raises; the first error is the one to be told."""
+        if self._root._stage is OPEN:
+            self._root._stage, self._root._reason = BROKEN, error
 
     def _broken(self) -> DatabaseError:
         reason = self._root._reason
@@ -203,26 +207,30 @@ class Transaction(Queries):
                 ) from error
             if not is_sent:
                 await self._undo()
-            is_over = is_sent or self._outer is None or not session.is_open
+            is_over = is_sent or self._outer is None or not session.is_open or self._root._stage is BROKEN
             when, what = "answered" if is_sent else "sent", "transaction" if is_over else "savepoint"
             late = Timeout(f"the time was over before {word} was {when}: the {what} was rolled back")
             if is_over:
-                self._note(late, session)
+                self._break(late)
             raise late from error
+        except BaseException as error:
+            self._break(error)
+            raise
 
     async def _undo(self) -> None:
-        """Roll back; what cannot be rolled back is closed, which comes to the same."""
+        """Roll back; what cannot be rolled back goes with the whole, and that with its connection."""
         session = self._session
         if session is None or not session.is_open or (self._outer is not None and self._root._stage is BROKEN):
             return
         try:
-            with suppress(DatabaseError, TimeoutError):
-                async with asyncio.timeout(ROLLBACK_TIMEOUT):
-                    if self._outer is None:
-                        await session.end("ROLLBACK")
-                    else:
-                        await session.command(f"ROLLBACK TO SAVEPOINT {self._name}")
-                        await session.command(f"RELEASE SAVEPOINT {self._name}")
+            async with asyncio.timeout(ROLLBACK_TIMEOUT):
+                if self._outer is None:
+                    await session.end("ROLLBACK")
+                else:
+                    await session.command(f"ROLLBACK TO SAVEPOINT {self._name}")
+                    await session.command(f"RELEASE SAVEPOINT {self._name}")
+        except (DatabaseError, TimeoutError) as error:
+            self._break(error)
         except BaseException:
             session.abort()
             raise

@@ -44,6 +44,12 @@ ENDLESS = {
     "mysql": "SELECT SLEEP(100)",
     "sqlite": "WITH RECURSIVE r (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r) SELECT COUNT(*) FROM r",
 }
+# A change that takes a moment.
+SLOW = {
+    "mysql": "INSERT INTO person (name) SELECT CONCAT('slow', SLEEP(0.3))",
+    "sqlite": "INSERT INTO person (name) "
+    "WITH RECURSIVE r (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r LIMIT 1000000) SELECT COUNT(*) FROM r",
+}
 
 
 @pytest.fixture
@@ -372,6 +378,51 @@ async def test_savepoints(db):
         with pytest.raises(UsageError, match="is over"):
             await inner.all("SELECT 1")
     assert await names(db) == ["Ann", "Di"]
+
+
+async def test_a_savepoint_that_cannot_be_undone_takes_the_whole_with_it(db):
+    """While a statement runs nothing can be undone; what it did must not be committed for that."""
+    with pytest.raises(UsageError, match=r"over because of an earlier error .*two tasks use one transaction"):
+        async with db.transaction() as tx:
+            await add(tx, "Ann")
+            with pytest.raises(UsageError, match="two tasks use one transaction"):
+                async with tx.transaction() as part:
+                    slow = asyncio.ensure_future(part.execute(SLOW[db.engine]))
+                    await asyncio.gather(slow, add(part, "Bo"))
+            assert (await slow).rowcount == 1
+            with pytest.raises(UsageError, match="over because of an earlier error"):
+                await add(tx, "Cy")
+    assert await names(db) == []
+
+
+@pytest.mark.parametrize("error", [KeyError, None])
+async def test_so_does_one_whose_rows_are_still_read(many, error):
+    with pytest.raises(UsageError, match=r"over because of an earlier error .*not at its end"):
+        async with many.transaction() as tx:
+            with pytest.raises(error or UsageError):
+                async with tx.transaction() as part:
+                    await add(part, "of the part")
+                    rows = part.iterate("SELECT id FROM person")
+                    await anext(rows)
+                    if error:
+                        raise error
+            await rows.aclose()
+            with pytest.raises(UsageError, match="over because of an earlier error"):
+                await add(tx, "behind it")
+    assert await many.scalar("SELECT COUNT(*) FROM person") == 1200
+
+
+async def test_a_late_savepoint_that_cannot_be_undone_says_so(many):
+    with pytest.raises(UsageError, match="over because of an earlier error"):
+        async with many.transaction() as tx:
+            with pytest.raises(Timeout, match="before RELEASE was sent: the transaction was rolled back"):
+                async with many.within(0.3), tx.transaction() as part:
+                    await add(part, "of the part")
+                    rows = part.iterate("SELECT id FROM person")
+                    await anext(rows)
+                    await asyncio.sleep(0.31)
+            await rows.aclose()
+    assert await many.scalar("SELECT COUNT(*) FROM person") == 1200
 
 
 async def test_an_error_of_a_statement_leaves_the_rest_alone(db):

@@ -124,6 +124,16 @@ async def test_a_savepoint_out_of_time_ends_the_transaction(host, session):
     assert session.sent[-1] == "ROLLBACK"
 
 
+async def test_a_release_that_is_cancelled_ends_the_transaction(host, session):
+    session.errors["RELEASE"] = asyncio.CancelledError
+    with pytest.raises(UsageError, match="over because of an earlier error"):
+        async with Transaction(host) as tx:
+            with pytest.raises(asyncio.CancelledError):
+                async with tx.transaction():
+                    pass
+    assert session.sent[-1] == "ROLLBACK"
+
+
 async def test_a_rollback_that_fails_hides_nothing(host, session):
     session.errors["ROLLBACK"] = QueryError("no")
     with pytest.raises(KeyError):
