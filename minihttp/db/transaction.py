@@ -90,9 +90,8 @@ class Transaction(Queries):
         if self._stage is not NEW:
             raise UsageError("a transaction is used once: call `transaction()` again for the next one")
         if self._outer is not None:
-            self._session = self._outer._usable()
-            with Limit(self._host.deadline, "SAVEPOINT"):
-                await self._session.command(f"SAVEPOINT {self._name}")
+            await self._outer._answer(Statement(f"SAVEPOINT {self._name}", "SAVEPOINT", True), ())
+            self._session = self._outer._session
         else:
             self._session = await self._begin()
             self._task = asyncio.current_task()

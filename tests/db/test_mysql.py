@@ -505,6 +505,37 @@ async def test_a_commit_behind_rows_that_nobody_reads_is_not_sent_too_late(db):
     assert await db.scalar("SELECT a FROM t") == 1
 
 
+async def test_a_deadlock_behind_rows_that_nobody_reads_is_met_by_the_next_savepoint(db):
+    await db.script(
+        "CREATE TABLE big (id INT PRIMARY KEY, filler VARCHAR(1000)) ENGINE=InnoDB;"
+        "CREATE TABLE heavy (id INT) ENGINE=InnoDB;"
+        "INSERT INTO big SELECT seq, REPEAT('x', 1000) FROM seq_1_to_20000"
+    )
+    locked, both = asyncio.Event(), asyncio.Event()
+
+    async def survivor():
+        async with db.transaction() as tx:
+            await tx.execute("INSERT INTO heavy SELECT seq FROM seq_1_to_50000")  # the victim is who has done less
+            await tx.all("SELECT id FROM big WHERE id = 20000 FOR UPDATE")
+            locked.set()
+            await both.wait()
+            await tx.execute("UPDATE big SET filler = '' WHERE id = 1")
+
+    other = asyncio.create_task(survivor())
+    await locked.wait()
+    with pytest.raises(Deadlock, match="over because of an earlier error"):
+        async with db.transaction() as tx:
+            await first_of(tx.iterate("SELECT id, filler FROM big ORDER BY id FOR UPDATE"))
+            both.set()
+            with pytest.raises(Deadlock, match="for the sake of another"):
+                async with tx.transaction():
+                    pass
+            with pytest.raises(Deadlock, match="over because of an earlier error"):
+                await tx.execute("INSERT INTO t (a) VALUES (1)")
+    await other
+    assert await db.scalar("SELECT COUNT(*) FROM t") == 0
+
+
 async def first_of(rows):
     await anext(rows)
     await rows.aclose()

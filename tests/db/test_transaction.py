@@ -134,6 +134,19 @@ async def test_a_release_that_is_cancelled_ends_the_transaction(host, session):
     assert session.sent[-1] == "ROLLBACK"
 
 
+@pytest.mark.parametrize("word", ["SAVEPOINT", "RELEASE"])
+async def test_a_conflict_at_either_end_of_a_savepoint_ends_the_transaction(host, session, word):
+    session.errors[word] = Deadlock("the victim")
+    with pytest.raises(Deadlock, match="over because of an earlier error"):
+        async with Transaction(host) as tx:
+            with pytest.raises(Deadlock, match=r"^the victim"):
+                async with tx.transaction():
+                    pass
+            with pytest.raises(Deadlock, match="over because of an earlier error"):
+                await tx.execute("INSERT INTO t VALUES (1)")
+    assert session.sent[-2].startswith(word) and session.sent[-1] == "ROLLBACK"
+
+
 async def test_a_rollback_that_fails_hides_nothing(host, session):
     session.errors["ROLLBACK"] = QueryError("no")
     with pytest.raises(KeyError):
