@@ -209,7 +209,7 @@ class MySQLSession(Session):
         return True
 
     async def restore(self) -> bool:
-        if self._dirty or self._stream is not None:
+        if self._dirty or self._stream is not None or self._doing is not None:
             return False
         await self._driver.rollback()
         return True

@@ -498,6 +498,19 @@ async def test_two_tasks_on_one_transaction(db):
     assert await names(db) == ["Ann"]
 
 
+async def test_a_statement_still_under_way_when_its_transaction_ends_is_answered(db, monkeypatch):
+    monkeypatch.setattr("minihttp.db.pool.TEST_TIMEOUT", 0.2)
+    with pytest.raises(UsageError, match="two tasks use one transaction"):
+        async with db.transaction() as tx:
+            await add(tx, "Ann")
+            endless = asyncio.ensure_future(tx.scalar(ENDLESS[db.engine]))
+            await asyncio.gather(endless, tx.scalar("SELECT 1"))
+    async with asyncio.timeout(10):
+        with pytest.raises(Unavailable):
+            await endless
+    assert await names(db) == []
+
+
 async def test_iterating_in_a_transaction(many):
     async with many.transaction() as tx:
         ids = [row.id async for row in tx.iterate("SELECT id FROM person WHERE id > :least", least=700)]
