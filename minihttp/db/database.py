@@ -47,6 +47,7 @@ class Database(Queries):
         self.deadline = Deadline(self.url.options.query_timeout)
         self.holders: dict[asyncio.Task[Any] | None, Transaction] = {}
         self._pool: Pool[Session] | None = None
+        self._closing = False
 
     def __repr__(self) -> str:
         return f"Database({str(self.url)!r})"
@@ -61,7 +62,7 @@ class Database(Queries):
     async def open(self) -> None:
         """Make the first connection. Raises Unavailable where the database is not there or will not let us in."""
         if self._pool is not None:
-            raise UsageError("this database is open already")
+            raise UsageError("this database is open already, or is still being closed")
         pool = Pool(connector(self.url), self.url.options)
         self._pool = pool
         self.deadline.stop()  # work that outlived an earlier `close` may have set its timer again, on another loop
@@ -74,9 +75,14 @@ class Database(Queries):
 
     async def close(self) -> None:
         """Close all connections; running queries get the option close_grace to finish. Closing twice is no error."""
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            await pool.close()
+        pool = self._pool
+        if pool is None or self._closing:
+            return
+        self._closing = True
+        try:
+            await pool.close()  # from now on it lends nothing, and still takes back what is out
+        finally:
+            self._pool, self._closing = None, False
             self.deadline.stop()
 
     async def __aenter__(self) -> Self:

@@ -278,6 +278,40 @@ async def test_a_closed_database_says_so(database_url):
         assert await db.scalar("SELECT 1") == 1
 
 
+async def test_closing_ends_with_the_last_transaction(database_url):
+    db = Database(database_url + "?close_grace=600")
+    async with db:
+        await db.script("CREATE TABLE t (id INTEGER)")
+    await db.open()
+    tx = await db.transaction().__aenter__()
+    await tx.execute("INSERT INTO t VALUES (1)")
+    closing = asyncio.create_task(db.close())
+    await asyncio.sleep(0)
+    with pytest.raises(UsageError, match="is closing here"):
+        await asyncio.create_task(db.scalar("SELECT 1"))
+    await db.close()  # the second one waits for nothing, and takes nothing away
+    with pytest.raises(UsageError, match="still being closed"):
+        await db.open()
+    await tx.__aexit__(None, None, None)
+    async with asyncio.timeout(20):
+        await closing
+    async with db:
+        assert await db.scalar("SELECT COUNT(*) FROM t") == 1
+
+
+async def test_a_database_whose_close_was_cancelled_is_closed(database_url):
+    db = Database(database_url + "?close_grace=600")
+    await db.open()
+    session = await db.lease()
+    closing = asyncio.create_task(db.close())
+    await asyncio.sleep(0)
+    closing.cancel()
+    await asyncio.wait([closing])
+    db.give_back(session)
+    async with db:
+        assert await db.scalar("SELECT 1") == 1
+
+
 # ---- iterating
 
 
