@@ -183,13 +183,14 @@ class RowStream(ABC):
 
     def _leave(self, *, finished: bool) -> None:
         session, self._session = self._session, None
-        self._statement = self._stream = None
+        stream, self._stream = self._stream, None
+        self._statement = None
         self._buffer = []
         if session is not None:
             if finished:
                 session.finished()
-            else:
-                session.abandoned()
+            elif stream is not None:  # no other: the session may long be with somebody else
+                stream.is_wanted = False
             self._exit(session)
 
     @abstractmethod

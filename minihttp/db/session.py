@@ -34,6 +34,7 @@ class Stream(ABC):
 
     columns: tuple[str, ...] = ()
     is_whole = False  # the first `fetch` gives everything
+    is_wanted = False  # somebody will read it; else the next statement, if one comes, throws it away first
 
     @abstractmethod
     async def fetch(self) -> Sequence[Sequence[Any]]:
@@ -55,7 +56,6 @@ class Session(ABC):
         self._dirty = False
         self._doing: str | None = None  # the first word of the statement that is under way
         self._stream: Stream | None = None
-        self._abandoned = False
 
     # ---- for the pool
 
@@ -115,23 +115,20 @@ class Session(ABC):
         await self.command(text)
 
     async def stream(self, statement: Statement, values: Values = ()) -> Stream:
-        """Start to read an answer piece by piece; `finished` or `abandoned` must follow. Raises DatabaseError."""
+        """Start to read an answer piece by piece, to `finished` or till it is not `is_wanted`. Raises DatabaseError."""
         if self._doing is not None or self._stream is not None:
             await self.make_room()
         self._begins(statement)
         try:
-            self._stream = await self._open_stream(statement, values)
+            self._stream = stream = await self._open_stream(statement, values)
         finally:
             self._doing = None
-        return self._stream
+        stream.is_wanted = True
+        return stream
 
     def finished(self) -> None:
         """The stream was read to its end."""
         self._stream = None
-
-    def abandoned(self) -> None:
-        """Nobody will read the rest of the stream; the next statement, if one comes, throws it away first."""
-        self._abandoned = self._stream is not None
 
     def _begins(self, statement: Statement) -> None:
         """From here on nobody else may do anything with it, and the next task what this statement allows."""
@@ -148,7 +145,7 @@ class Session(ABC):
                 "two tasks use one transaction at the same time: it is one connection, which runs one statement after "
                 "another; await each call before the next, or give each task a transaction of its own"
             )
-        if self._stream is not None and not self._abandoned:
+        if self._stream is not None and self._stream.is_wanted:
             raise UsageError(
                 "an `iterate` of this transaction is not at its end: finish the loop, or read the rows with `all`, "
                 "before the next statement"
@@ -159,7 +156,7 @@ class Session(ABC):
                 await self._stream.discard()
             finally:
                 self._doing = None
-            self._stream, self._abandoned = None, False
+            self._stream = None
 
     # ---- for the engines
 

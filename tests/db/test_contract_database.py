@@ -561,6 +561,29 @@ async def test_iterating_in_a_transaction(many):
     assert await many.scalar("SELECT COUNT(*) FROM person") == 1201
 
 
+async def test_rows_that_one_task_leaves_are_not_those_that_the_next_one_reads(many, database_url):
+    """A session goes from hand to hand; whoever had it before may still have rows of it, and drop them later."""
+    ids = "SELECT id FROM person ORDER BY id"
+    async with Database(database_url + "?pool_size=1") as db:
+        with pytest.raises(KeyError):
+            async with db.transaction() as tx:
+                left = tx.iterate(ids)
+                await anext(left)
+                raise KeyError
+        async for _ in db.iterate(ids):
+            break
+        async with db.transaction() as tx:
+            rows = tx.iterate(ids)
+            await anext(rows)
+            for wrong in (lambda: anext(tx.iterate(ids)), lambda: tx.scalar("SELECT 1")):
+                with pytest.raises(UsageError, match="not at its end"):
+                    await wrong()
+            await left.aclose()
+            with pytest.raises(UsageError, match="not at its end"):
+                await tx.scalar("SELECT 1")
+            assert [row.id async for row in rows] == list(range(2, 1201))
+
+
 async def test_an_iteration_left_open_at_the_end_of_its_transaction(many):
     async with many.transaction() as tx:
         await add(tx, "last")

@@ -103,7 +103,7 @@ async def test_a_stream_is_read_or_left_before_the_next_statement():
     assert not session.is_clean
     with pytest.raises(UsageError, match="not at its end"):
         await session.run(statement())
-    session.abandoned()
+    stream.is_wanted = False
     await session.run(statement())
     assert stream.discarded
     assert session.is_clean
@@ -111,15 +111,13 @@ async def test_a_stream_is_read_or_left_before_the_next_statement():
     with pytest.raises(UsageError, match="not at its end"):
         await session.run(statement())
     session.finished()
-    session.abandoned()
     await session.run(statement())
     assert not second.discarded
 
 
 async def test_to_throw_a_stream_away_is_work_too():
     session = FakeSession()
-    await session.stream(statement())
-    session.abandoned()
+    (await session.stream(statement())).is_wanted = False
     first, second = await asyncio.gather(
         session.run(statement()), session.run(statement("SELECT 2")), return_exceptions=True
     )
