@@ -20,7 +20,7 @@ from .deadline import Deadline, Limit
 from .errors import Conflict, DatabaseError, OutcomeUnknown, Timeout, Unavailable, UsageError
 from .executor import Queries, RowStream
 from .session import Answer, Isolation, Session
-from .sql import Statement, Values, split_statements
+from .sql import CLEAN_KEYWORDS, Statement, Values, split_statements
 from .url import Engine
 
 __all__ = ["Host", "Transaction"]
@@ -143,6 +143,11 @@ class Transaction(Queries):
         return answer
 
     def _rows(self, statement: Statement, values: Values) -> RowStream:
+        if statement.keyword not in CLEAN_KEYWORDS:  # only when all is read it is known what it did
+            raise UsageError(
+                f"{statement.keyword} is not for `iterate` in a transaction, whose end would be seen too late: run it "
+                "with `execute`, or read its rows with `all`"
+            )
         return TransactionRows(self, statement, values)
 
     def _usable(self) -> Session:

@@ -561,6 +561,16 @@ async def test_iterating_in_a_transaction(many):
     assert await many.scalar("SELECT COUNT(*) FROM person") == 1201
 
 
+@pytest.mark.parametrize("sql", ["CREATE TABLE other (id INTEGER)", "CALL pay()", "VALUES (1)"])
+async def test_what_may_end_a_transaction_is_not_iterated(db, sql):
+    async with db.transaction() as tx:
+        await add(tx, "Ann")
+        with pytest.raises(UsageError, match=f"{sql.split()[0]} is not for `iterate` in a transaction"):
+            tx.iterate(sql)
+        await add(tx, "Bo")
+    assert await names(db) == ["Ann", "Bo"]
+
+
 async def test_rows_that_one_task_leaves_are_not_those_that_the_next_one_reads(many, database_url):
     """A session goes from hand to hand; whoever had it before may still have rows of it, and drop them later."""
     ids = "SELECT id FROM person ORDER BY id"
