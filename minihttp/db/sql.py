@@ -60,8 +60,8 @@ SCALAR, BARE_LIST, INNER_LIST = range(3)  # `= :id`, `IN :ids`, `IN (:ids)`
 # What stands between the parentheses of an IN list without values: false for every operand, NULL included, and so
 # NOT IN is true. SQLite takes `IN ()` as it is; for MySQL it is an error, and `IN (NULL)` would make NOT IN unknown.
 NOTHING = {"mysql": "SELECT NULL FROM DUAL WHERE 1 = 0", "sqlite": ""}
-# Longer lists keep their length: the next power of two would pass SQLite's 32,766 variables, and they are too rare
-# for a statement cache to profit.
+# Statements with more values than this keep the lengths of their lists: padded, these would pass SQLite's 32,766
+# variables or MySQL's 65,535, and they are too rare for a statement cache to profit.
 MAX_PADDED = 16_384
 
 Token = tuple[str, str]
@@ -165,23 +165,23 @@ class Compiled:
     def _bind_lists(self, params: Mapping[str, Any]) -> tuple[Statement, Values]:
         if not params.keys() >= set(self.names):
             raise self._wrong_names(params)
-        mark = "%s" if self.style == "mysql" else "?"
-        marks: list[str] = []
-        bound: list[Sequence[Any]] = []
+        bound: list[list[Any]] = []
         for name, slot in self._slots:
             value = params[name]
             if isinstance(value, list | tuple) and slot != SCALAR:
-                items = _padded([self._value(name, item) for item in value])
-                inner = ", ".join([mark] * len(items)) or NOTHING[self.style]
-                marks.append(f"({inner})" if slot == BARE_LIST else inner)
-                bound.append(items)
+                bound.append([self._value(name, item) for item in value])
             elif slot == BARE_LIST:
                 raise QueryError(
                     f"parameter :{name} stands for the list after IN: pass a list or tuple, not {_kind(value)}"
                 )
             else:
-                marks.append(mark)
-                bound.append((self._value(name, value),))
+                bound.append([self._value(name, value)])
+        padded = list(map(_padded, bound))
+        if sum(map(len, padded)) <= MAX_PADDED:
+            bound = padded
+        mark = "%s" if self.style == "mysql" else "?"
+        inner = [", ".join([mark] * len(items)) or NOTHING[self.style] for items in bound]
+        marks = [f"({each})" if slot == BARE_LIST else each for each, (_, slot) in zip(inner, self._slots, strict=True)]
         flat = tuple(chain.from_iterable(bound))
         return replace(self.statement, text=self._join(marks, bool(flat))), flat
 
@@ -219,9 +219,7 @@ def _kind(value: Any) -> str:
 
 def _padded(items: list[Any]) -> list[Any]:
     size = len(items)
-    if 2 < size <= MAX_PADDED:
-        items += items[-1:] * ((1 << (size - 1).bit_length()) - size)
-    return items
+    return items if size <= 2 else items + items[-1:] * ((1 << (size - 1).bit_length()) - size)
 
 
 def _placeholders(tokens: Sequence[Token]) -> tuple[list[str], list[tuple[str, int]]]:

@@ -186,6 +186,13 @@ async def test_lists(db, count):
     assert await db.scalar("SELECT COUNT(*) FROM person WHERE id NOT IN (:ids)", ids=ids) == 5 - min(count, 3)
 
 
+async def test_as_many_values_in_lists_as_the_engine_takes(db):
+    lists = {"mysql": 7, "sqlite": 3}[db.engine]
+    asked = " + ".join(f"(8999 IN :l{number})" for number in range(lists))
+    found = await db.scalar(f"SELECT {asked}", {f"l{number}": [*range(9_000)] for number in range(lists)})
+    assert found == lists
+
+
 async def test_percent_and_question_marks_in_sql(db):
     assert await db.scalar("SELECT 'a%b?c'") == "a%b?c"
     assert await db.scalar("SELECT 7 % 4") == 3

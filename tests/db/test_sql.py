@@ -167,6 +167,14 @@ def test_lists_are_padded_to_powers_of_two(length: int, places: int) -> None:
     assert set(bound[length:]) <= {length - 1}
 
 
+@pytest.mark.parametrize(
+    ("lengths", "places"), [((8_000, 8_000), 16_384), ((8_000, 8_193), 16_193), ((3, 20_000), 20_003)]
+)
+def test_lists_are_padded_together_or_not_at_all(lengths: tuple[int, int], places: int) -> None:
+    lists = {name: [7] * length for name, length in zip("ab", lengths, strict=True)}
+    assert len(bind("SELECT 1 WHERE 1 IN :a OR 1 IN (:b)", "sqlite", **lists)[1]) == places
+
+
 def test_lists_leave_the_caller_s_list_alone() -> None:
     ids = [1, 2, 3]
     bind("SELECT 1 WHERE 1 IN :ids", "mysql", ids=ids)
