@@ -145,9 +145,14 @@ def migrate_parser() -> ArgumentParser:
 
 
 def find_file(url: DatabaseURL) -> None:
-    """What changes nothing makes no file either, as SQLite would of a name that is mistyped. Raises ConfigError."""
-    if url.engine == "sqlite" and not url.in_memory and not Path(url.name).exists():
-        raise ConfigError(f"there is no file {url.name}; `migrate up` would make it")
+    """What applies nothing makes no file either, as SQLite would of a name that is mistyped. Raises ConfigError."""
+    if url.engine == "sqlite" and not url.in_memory:
+        try:
+            Path(url.name).stat()
+        except FileNotFoundError:
+            raise ConfigError(f"there is no file {url.name}; `migrate up` would make it") from None
+        except OSError:
+            pass  # SQLite will say what is wrong with this name
 
 
 async def run_migrations(said: Namespace, chosen: Migrations) -> None:

@@ -358,6 +358,9 @@ def test_what_migrate_cannot_do_is_told_in_one_line(folder: Path) -> None:
     for action in (["status"], ["up", "--dry-run"]):
         assert "there is no file here.db; `migrate up` would make it" in migrate_complaint(*action, *where)
     assert not Path("here.db").exists()
+    Path("plain").touch()
+    for name in ("x" * 300, "plain/here.db"):
+        assert "the SQLite file" in migrate_complaint("status", "--database", f"sqlite:///{name}")
     assert "sqlite:///" in migrate_complaint("status", "--database", "here.db")
     assert "127.0.0.1:1" in migrate_complaint("status", "--database", "mysql://ann:hunter2@127.0.0.1:1/x")
     assert "folder of migrations, absent: No such file" in migrate_complaint("up", *where, "--migrations", "absent")
