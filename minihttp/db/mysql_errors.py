@@ -60,7 +60,8 @@ SENTENCES: tuple[tuple[frozenset[int], type[DatabaseError], str], ...] = (
 NOT_SENT = 2006  # the driver found the connection closed before it wrote the statement
 
 KEY = re.compile(r"for key '(?:[^'.]*\.)?([^']*)'\s*\Z")  # MySQL names its table too, MariaDB does not
-NAMED = re.compile(r"CONSTRAINT `([^`]*)`|[Cc]heck constraint '([^']*)'|Column '([^']*)'|Field '([^']*)'")
+# MariaDB calls a CHECK that stands at a column by table and column.
+NAMED = re.compile(r"CONSTRAINT `(?:[^`.]*\.)?([^`]*)`|[Cc]heck constraint '([^']*)'|Column '([^']*)'|Field '([^']*)'")
 REPEATED_VALUE = re.compile(r"(value)s?:? '.*'(?= for |\Z)", re.DOTALL)
 
 

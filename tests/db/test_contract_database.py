@@ -233,6 +233,10 @@ async def test_constraints_have_names(db):
         await add(db, "Bo", age=3)
     assert (caught.value.kind, caught.value.constraint) == ("check", "adult")
     with pytest.raises(IntegrityError) as caught:
+        await add(db, "x" * 20)
+    assert caught.value.kind == "check"
+    assert caught.value.constraint == {"mysql": "name", "sqlite": "LENGTH(name) < 20"}[db.engine]
+    with pytest.raises(IntegrityError) as caught:
         await add(db, None)
     assert caught.value.kind == "not null"
     assert caught.value.constraint == "name"

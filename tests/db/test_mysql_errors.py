@@ -22,6 +22,7 @@ def told(code, text="words", keyword="UPDATE", in_transaction=False):
         (1048, "Column 'name' cannot be null", "not null", "name"),
         (1364, "Field 'name' doesn't have a default value", "not null", "name"),
         (4025, "CONSTRAINT `age` failed for `a`.`b`", "check", "age"),
+        (4025, "CONSTRAINT `b.age` failed for `a`.`b`", "check", "age"),
         (3819, "Check constraint 'age' is violated.", "check", "age"),
         (1451, "words of another release", "foreign key", None),
     ],
