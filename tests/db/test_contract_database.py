@@ -216,10 +216,11 @@ async def test_a_unique_key_has_one_name_on_both_engines(db):
         "CREATE TABLE account (id INTEGER PRIMARY KEY, email VARCHAR(20) UNIQUE, a INT, b INT);"
         "CREATE UNIQUE INDEX both_of_them ON account (a, b); INSERT INTO account VALUES (1, 'a@x', 1, 1)"
     )
-    for values, name in (("2, 'a@x', 1, 2", "email"), ("3, 'c@x', 1, 1", ("both_of_them", "a, b"))):
+    both = {"mysql": "both_of_them", "sqlite": "a, b"}[db.engine]
+    for values, name in (("2, 'a@x', 1, 2", "email"), ("3, 'c@x', 1, 1", both)):
         with pytest.raises(IntegrityError) as caught:
             await db.execute(f"INSERT INTO account VALUES ({values})")
-        assert caught.value.constraint in name
+        assert caught.value.constraint == name
 
 
 async def test_constraints_have_names(db):
