@@ -248,13 +248,14 @@ class MySQLSession(Session):
             if known is None:
                 return await self._run_text(text, values)
             # Not `execute`: this is what its cursors call, and cheaper for rows whose columns it has seen before.
-            cursor = self._cursor
+            cursor, driver = self._cursor, self._driver
             if await known._execute_cursor(values, cursor):
                 if cursor.description is not description:  # the same object until the table is changed
                     columns = columns_of(cursor.description)
                     prepared[text] = known, cursor.description, columns
-                return columns, cursor._rows, cursor.rowcount, None
-            result = self._driver._result
+                rows, cursor._rows = cursor._rows, None  # an idle connection keeps no answer
+                return columns, rows, cursor.rowcount, None
+            result, driver._result = driver._result, None
             return answer(columns_of(result.description), result.rows, result.affected_rows, result.insert_id)
         except BaseException as error:
             self.explain(error, doing)
@@ -279,10 +280,10 @@ class MySQLSession(Session):
     async def _run_text(self, text: str, values: Values) -> Answer:
         cursor: Any = self._driver.cursor(QuietCursor)
         await cursor.execute(self._as_text(text, values))
-        rows: Sequence[Any] = await cursor.fetchall() if cursor.description else ()
-        found = answer(columns_of(cursor.description), rows, cursor.rowcount, cursor.lastrowid)
+        found = answer(columns_of(cursor.description), await cursor.fetchall(), cursor.rowcount, cursor.lastrowid)
         while await cursor.nextset():  # of a procedure; the first result counts
             pass
+        self._driver._result = None
         return found
 
     def _as_text(self, text: str, values: Values) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import traceback
 from contextlib import suppress
 from datetime import date, datetime, time, timedelta
@@ -19,10 +20,12 @@ from minihttp.db import (
     LockTimeout,
     OutcomeUnknown,
     QueryError,
+    Row,
     Timeout,
     Unavailable,
     UsageError,
 )
+from minihttp.db.rows import row_values
 from minihttp.db.sql import Statement
 from tests.support.mariadb import run_sql
 
@@ -268,6 +271,15 @@ async def test_what_the_driver_cannot_send(db):
         await session.run(Statement("SELECT %s", "SELECT", True), (2**64,))
     db.give_back(session)
     assert await db.scalar("SELECT 1") == 1
+
+
+@pytest.mark.parametrize("options", ["", "?statement_cache=0"], ids=["prepared", "text"])
+async def test_an_idle_connection_keeps_no_answer(mysql_url, options):
+    alone = Row({"x": 0}, tuple("x"))
+    async with Database(mysql_url + options) as db:
+        for _ in range(3):  # the driver has another way for what it has seen before
+            [row] = await db.all("SELECT REPEAT('x', 1000) AS x")
+            assert sys.getrefcount(row_values(row)) == sys.getrefcount(row_values(alone))
 
 
 async def test_iterating_reads_piece_by_piece(db):
