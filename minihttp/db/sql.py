@@ -141,7 +141,7 @@ class Compiled:
         return f"Compiled({self.sql!r}, {self.style!r})"
 
     def bind(self, params: Mapping[str, Any]) -> tuple[Statement, Values]:
-        """The driver's statement and its positional values: `("SELECT ?", (1,))`, but for the rest of the statement.
+        """The driver's statement and its positional values: `(Statement("SELECT ?", "SELECT", True), (1,))`.
 
         With no values at all, MySQL's driver must be called without arguments: only then it leaves `%` alone. An
         aware datetime becomes UTC without a zone; SQLite gets Decimal, dates, times and timedelta as text; both get
@@ -250,7 +250,7 @@ def compile_sql(sql: str, style: Style) -> Compiled:
     """The statement compiled for an engine; the 1,024 used last are kept.
 
     Example: `compile_sql("SELECT * FROM t WHERE id IN :ids", "mysql").bind({"ids": [1, 2]})` is
-    `("SELECT * FROM t WHERE id IN (%s, %s)", (1, 2))`.
+    `(Statement("SELECT * FROM t WHERE id IN (%s, %s)", "SELECT", True), (1, 2))`.
     Raises QueryError for a quote or comment that is never closed, a `?`, and several statements in one text.
     """
     return Compiled(sql, style)
