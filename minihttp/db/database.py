@@ -139,7 +139,8 @@ class Database(Queries):
         `within`. An error carries a note that says which statement it was.
         """
         statements = split_statements(text, self.engine)
-        session = await self.lease()
+        with Limit(self.deadline, "script", default=False):
+            session = await self.lease()
         try:
             for number, each in enumerate(statements, 1):
                 try:

@@ -730,6 +730,21 @@ async def test_within(db):
     assert await db.scalar("SELECT 1") == 1
 
 
+async def test_waiting_for_a_connection_counts_whatever_is_run_on_it(database_url):
+    async with Database(database_url + "?pool_size=1&acquire_timeout=600") as db:
+        session = await db.lease()
+        for wait in (
+            lambda: db.script("SELECT 1"),
+            lambda: db.scalar("SELECT 1"),
+            lambda: anext(db.iterate("SELECT 1")),
+            lambda: db.transaction().__aenter__(),
+        ):
+            with pytest.raises(Timeout, match="longer than `within` allows"):
+                async with asyncio.timeout(10), db.within(0.05):
+                    await wait()
+        db.give_back(session)
+
+
 async def test_a_deadline_in_a_transaction_rolls_it_back(db):
     with pytest.raises(Timeout):
         async with db.within(0.05), db.transaction() as tx:
