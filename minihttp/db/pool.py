@@ -112,7 +112,7 @@ class Pool(Lent[C]):
             if now - slot.since < self._options.check_idle or await self._lives(slot):
                 slot.since = now
                 break
-            now = self._loop.time()
+            self._idle.clear()  # the others have been idle for longer
         else:
             slot = await self._wait(now + self._options.acquire_timeout)
         slot.holder = holder or asyncio.current_task(self._loop)

@@ -277,6 +277,29 @@ async def test_a_long_idle_connection_is_tested_first():
         assert pool.stats.used == 1
 
 
+async def test_tests_of_idle_connections_count_as_waiting():
+    """Where a host has gone silent, each would take its time to find that out."""
+    connector = FakeConnector()
+    async with a_pool(connector, check_idle=0, acquire_timeout=5) as pool:
+        idle = [await pool.acquire() for _ in range(3)]
+        for each in idle:
+            pool.release(each)
+            each.hold = asyncio.Event()
+        began = pool._loop.time()
+        getting = asyncio.create_task(pool.acquire(None, began))
+        await turns()
+        connector.gate = asyncio.Event()
+        idle[-1].answers = False
+        idle[-1].hold.set()
+        await turns()
+        assert [each.closed for each in idle] == [1, 1, 1], "the first has answered for those idle for longer"
+        assert list(pool._waiters.values()) == [began + 5]
+        connector.gate.set()
+        await getting
+        for each in idle:
+            each.hold.set()
+
+
 async def test_a_cancelled_test_discards_the_connection():
     async with a_pool(check_idle=0) as pool:
         first = await pool.acquire()
@@ -596,8 +619,9 @@ async def test_the_time_counts_from_when_it_was_given_back_or_out():
         await turns()
         before = loop.time()
         second.hold.set()
-        assert await getting is first
-        assert pool._used[first].since >= before
+        third = await getting
+        assert third is not first and not first.is_open
+        assert pool._used[third].since >= before
         others = await pool.acquire()
         waiting = asyncio.create_task(pool.acquire(task))
         await turns()
