@@ -112,6 +112,7 @@ class Options:
     loop: str = option("auto", "name", "auto takes uvloop if installed", choices=("auto", "asyncio", "uvloop"))
     watch: bool = option(False, "yes or no", "record what the loop does and show it at /_loop")
     watch_hosts: str = option("", "names", "separated by commas, under which /_loop may be asked for from anywhere")
+    watch_limit: float = option(0.05, "seconds", "that the loop may be held up; longer is called a block", least=0.01)
     grace: float = option(10.0, "seconds", "that running requests get to finish after SIGTERM or Ctrl-C")
     certificate: str | None = option(None, "path", "of a PEM certificate chain: serves HTTPS")
     private_key: str | None = option(None, "path", "of the certificate's PEM key, if it is in a file of its own")

@@ -55,6 +55,7 @@ def test_possible_limits() -> None:
         ({"loop": "trio"}, "one of auto, asyncio, uvloop"),
         ({"watch": 2}, "must be of type bool"),
         ({"watch": "yes"}, "must be of type bool"),
+        ({"watch_limit": 0}, "at least 0.01 seconds"),
         ({"uds": "/x", "fd": 3}, "exclude each other"),
         ({"private_key": "key.pem"}, "needs option certificate"),
         ({"host": None}, "must be of type str"),

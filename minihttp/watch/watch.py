@@ -41,7 +41,7 @@ from .watchdog import Watchdog
 
 __all__ = ["Watch", "watched"]
 
-LIMIT = 0.05  # seconds that a step of the loop may take
+LIMIT = Options().watch_limit  # seconds that a step of the loop may take
 BUDGET = 1000  # requests recorded per second, at the most
 WINDOW = 10.0  # seconds of which shares and the worst lag are told
 LATELY = 60.0  # seconds of which a terminal can show something
@@ -53,7 +53,7 @@ Find = Callable[[str, str], tuple[Route, Mapping[str, Any]] | None]
 @contextmanager
 def watched(handler: Handler, options: Options, find: Find | None = None) -> Iterator[Server]:
     """A server for the handler, watched within the block: `with watched(app, options) as server: ...`."""
-    watch = Watch(handler, find, options.watch_hosts)
+    watch = Watch(handler, find, options.watch_hosts, options.watch_limit)
     server = Server(watch.handle, options, trace=watch.recorder)
     watch.start(server)
     try:

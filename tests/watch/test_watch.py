@@ -564,10 +564,12 @@ async def block(request, n: int):
 """
 
 
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-async def test_the_command_line_watches(tmp_path: Path, loop: str) -> None:
+@pytest.mark.parametrize(
+    ("loop", "options", "limit"), [("asyncio", [], 50), ("asyncio", ["--watch-limit", "0.5"], 500), ("uvloop", [], 50)]
+)
+async def test_the_command_line_watches(tmp_path: Path, loop: str, options: list[str], limit: float) -> None:
     (tmp_path / "program.py").write_text(PROGRAM)
-    command = ["-m", "minihttp", "program:app", "--port", "0", "--loop", loop, "--watch"]
+    command = ["-m", "minihttp", "program:app", "--port", "0", "--loop", loop, "--watch", *options]
     process = await asyncio.create_subprocess_exec(
         sys.executable, *command, cwd=tmp_path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
@@ -587,6 +589,8 @@ async def test_the_command_line_watches(tmp_path: Path, loop: str) -> None:
         snapshot: Snapshot = json.loads(await ask("/_loop/snapshot.json"))
         assert snapshot["process"]["pid"] == process.pid
         assert snapshot["process"]["loop"] == loop
+        assert snapshot["process"]["limit"] == limit
+        assert limit < 200 or snapshot["blocks"] == [], "0.2 s are within the limit"
         assert 0 <= (snapshot["loop"]["busy"] or -1) <= 1
         assert [each["name"] for each in snapshot["lanes"]] == ["GET /block/{n:int}"]
         assert b"<!doctype html>" in await ask("/_loop")
