@@ -19,7 +19,7 @@ from .records import Block, Record, State
 from .snapshot import Lanes, is_shown
 from .watchdog import Sample
 
-__all__ = ["Judge"]
+__all__ = ["Judge", "conclude"]
 
 KEPT = 64  # blocks
 ROUND = 0.25  # seconds between two rounds of the lints
@@ -60,9 +60,10 @@ class Judge:
         """The loop stood still: say whose line it was, or that nobody is to blame."""
         start, end = hold.start, hold.end
         length = end - start
-        seen = [each.blame for each in list(self.samples) if start <= each.at <= end]
+        looks = [each for each in list(self.samples) if start <= each.at <= end]
+        seen = [each.blame for each in looks]
         waited, worked = self.machine(start, end) or (0.0, length)
-        found, share = verdict(seen)
+        found, share = conclude(looks)
         lanes = [self._lanes.id(each) for each in hold.victims]
         self.count += 1
         self.held.append((start, end))
@@ -90,8 +91,8 @@ class Judge:
 
     def going_on(self, hold: Hold) -> Block:
         """The block of this moment, as far as it can be told."""
-        seen = [each.blame for each in list(self.samples) if each.at >= hold.start]
-        return self.make_block(self.count + 1, hold, *verdict(seen), len(seen), [], live=True)
+        looks = [each for each in list(self.samples) if each.at >= hold.start]
+        return self.make_block(self.count + 1, hold, *conclude(looks), len(looks), [], live=True)
 
     def _guilty(self, made: Block, found: Blame, took: str, who: str) -> Finding:
         victims = made["victims"]
@@ -175,6 +176,16 @@ class Judge:
     def own(self, start: float, end: float) -> float:
         """The seconds between two moments in which neither a block nor the machine held the loop up."""
         return max(0.0, end - start - overlap(self.held, start, end) - (self.machine(start, end) or (0.0,))[0])
+
+
+def conclude(samples: Sequence[Sample]) -> tuple[Blame, float]:
+    """The line of a block, and the share of the samples that show it.
+
+    The GIL was held where this thread was kept from most of its looks: a single one may be late on a busy machine.
+    """
+    found, share = verdict(each.blame for each in samples)
+    held = sum(each.slept for each in samples if each.blame.held_gil)
+    return found._replace(held_gil=held > sum(each.slept for each in samples) / 2), share
 
 
 def overlap(spans: Iterable[tuple[float, float]], start: float, end: float) -> float:

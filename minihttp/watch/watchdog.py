@@ -33,6 +33,7 @@ class Sample(NamedTuple):
 
     at: float
     blame: Blame
+    slept: float  # seconds that the watching thread had slept before it looked
 
 
 class Watchdog(threading.Thread):
@@ -63,17 +64,19 @@ class Watchdog(threading.Thread):
         self._standing = 0.0  # since when, at the last look
         self._thread = threading.get_ident()
         self._schedule = open_schedule()
+        self._own: int | None = None  # the same of this thread, while it runs
         self._over = threading.Event()
 
     def run(self) -> None:
-        pause = self._beat
+        self._own, pause = open_schedule(), self._beat
         while True:
-            asleep = self._clock()
+            asleep, queued = self._clock(), self._queued()
             if self._over.wait(pause):
                 break
-            pause = self.check(asleep)
-        if self._schedule is not None:
-            os.close(self._schedule)
+            pause = self.check(asleep, queued)
+        for each in (self._schedule, self._own):
+            if each is not None:
+                os.close(each)
 
     def stop(self) -> None:
         """End the thread, and wait until it has ended."""
@@ -85,12 +88,15 @@ class Watchdog(threading.Thread):
         """Since when the loop has not turned; 0.0 if it waits for events, or if nobody can tell yet."""
         return self._ping.since if self._ping is not None else self._turns.busy_since
 
-    def check(self, asleep: float) -> float:
-        """One look, after a sleep that began at `asleep`. Gives the seconds until the next."""
+    def check(self, asleep: float, queued: float = 0.0) -> float:
+        """One look, after a sleep that began at `asleep`, when this thread had waited for a CPU for `queued` seconds.
+
+        Gives the seconds until the next.
+        """
         now, since = self._clock(), self.standing_since()
         stands = since and now - since > self._beat  # not yet a block; but one that ends just behind the limit was seen
         if stands:
-            self.sample(now, since, held_gil=now - asleep > self._limit)
+            self.sample(now, since, now - asleep, queued)
         self._note_delay(now)
         if stands:
             return SAMPLING
@@ -99,15 +105,19 @@ class Watchdog(threading.Thread):
         self._judge(now)
         return self._beat
 
-    def sample(self, now: float, since: float, held_gil: bool = False) -> None:
-        """Look where the loop is that has stood since `since`; if it went on meanwhile, that proves nothing."""
+    def sample(self, now: float, since: float, slept: float = 0.0, queued: float = 0.0) -> None:
+        """Look where the loop is that has stood since `since`; if it went on meanwhile, that proves nothing.
+
+        A sleep longer than asked for is a held GIL, unless most of it was spent waiting for a CPU.
+        """
         frame = sys._current_frames().get(self._thread)
         seen = look(frame) if frame is not None else []
         if since != self._standing:
             self._standing = since
             self._look_around(now)
         if self.standing_since() == since:
-            self.samples.append(Sample(now, blame(seen, held_gil)))
+            held_gil = slept > self._limit and self._queued() - queued < slept / 2
+            self.samples.append(Sample(now, blame(seen, held_gil), slept))
 
     # -- the machine and the GIL -----------------------------------------------------------------------------------
 
@@ -121,8 +131,11 @@ class Watchdog(threading.Thread):
 
     def _note_delay(self, now: float) -> None:
         if self._schedule is not None:
-            had, waited, _ = os.pread(self._schedule, 100, 0).split()
-            self.delays.append((now, int(waited) / 1e9, int(had) / 1e9))
+            self.delays.append((now, *delay(self._schedule)))
+
+    def _queued(self) -> float:
+        """For how long this thread has waited for a CPU, in all."""
+        return 0.0 if self._own is None else delay(self._own)[0]
 
 
 def open_schedule() -> int | None:
@@ -131,3 +144,9 @@ def open_schedule() -> int | None:
         return os.open(f"/proc/self/task/{threading.get_native_id()}/schedstat", os.O_RDONLY)
     except OSError:
         return None
+
+
+def delay(schedule: int) -> tuple[float, float]:
+    """For how many seconds a thread has waited for a CPU, and had one."""
+    had, waited, _ = os.pread(schedule, 100, 0).split()
+    return int(waited) / 1e9, int(had) / 1e9

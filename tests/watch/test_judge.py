@@ -39,9 +39,12 @@ class Case:
         record.ran, record.woken = 0.0, 0.0
         return record
 
-    def block(self, *blames: Blame, record: Record | None = None, **options: Any) -> Card:
+    def block(self, *seen: Blame | Sample, record: Record | None = None, **options: Any) -> Card:
         """A block from 100.1 to 100.3, seen at these places."""
-        self.judge.samples = deque(Sample(100.11 + number / 100, each) for number, each in enumerate(blames))
+        self.judge.samples = deque(
+            each if isinstance(each, Sample) else Sample(100.11 + number / 100, each, 0.01)
+            for number, each in enumerate(seen)
+        )
         hold = {"victims": set(), "unread": {}, **options}
         self.recorder.holds.append(Hold(record, 100.1, 100.3, **hold))
         self.clock.go(1)
@@ -95,9 +98,7 @@ def test_a_muted_line_has_no_card(case: Case) -> None:
 
 
 def test_a_block_that_nobody_saw_has_no_line(case: Case) -> None:
-    late = SLEEP
-    case.judge.samples = deque([Sample(100.4, late)])
-    card = case.block(record=case.record())
+    card = case.block(Sample(100.4, SLEEP, 0.01), record=case.record())
     assert (card["lint"], card["at"], card["line"], card["source"]) == ("L1", "", 0, [])
     assert case.judge.blocks[0]["fix"] == ""
     assert card["title"] == "The loop was blocked for 200 ms"
@@ -127,6 +128,19 @@ def test_another_thread_that_holds_the_gil_is_not_this_line(case: Case) -> None:
     assert (card["lint"], card["at"]) == ("L2", "")
     assert card["title"] == "Another thread held the interpreter for 200 ms"
     assert not case.judge.blocks
+
+
+@pytest.mark.parametrize(
+    ("late", "others", "lint", "line"), [(0.06, 30, "L1", 10), (0.3, 1, "L2", 0), (0.3, 0, "L2", 0)]
+)
+def test_a_look_that_came_late_is_weighed(case: Case, late: float, others: int, lint: str, line: int) -> None:
+    case.judge.machine = lambda start, end: (0.0, 0.01)
+    looks = [Sample(100.15 + number / 1000, SLEEP, 0.01) for number in range(others)]
+    late_look = Sample(100.14, SLEEP._replace(held_gil=True), late)
+    card = case.block(late_look, *looks, record=case.record())
+    assert (card["lint"], card["line"]) == (lint, line)
+    assert len(case.judge.blocks) == (lint == "L1")
+    assert case.judge.going_on(Hold(None, 100.1, 100.3, set(), {}))["held_gil"] is (lint == "L2")
 
 
 def test_a_busy_machine_accuses_nobody(case: Case) -> None:
@@ -168,7 +182,7 @@ def test_a_callback_that_blocks_is_named_too(case: Case) -> None:
 
 
 def test_the_block_of_this_moment_has_no_end(case: Case) -> None:
-    case.judge.samples = deque([Sample(100.2, SLEEP)])
+    case.judge.samples = deque([Sample(100.2, SLEEP, 0.01)])
     block = case.judge.going_on(Hold(None, 100.1, 100.4, set(), {}))
     assert (block["end"], block["ms"], block["line"]) == (None, 300.0, 10)
     assert not case.judge.blocks

@@ -67,6 +67,20 @@ def test_a_thread_that_was_kept_asleep_says_that_the_gil_was_held(dog: Watchdog,
     dog.check(100.0)
     clock.go(0.2)
     dog.check(100.04)
+    assert [each.slept for each in dog.samples] == [pytest.approx(0.04), pytest.approx(0.2)]
+    assert [each.blame.held_gil for each in dog.samples] == [False, True]
+
+
+def test_a_thread_that_waited_for_a_cpu_says_nothing_of_the_gil(dog: Watchdog, clock: Clock, tmp_path: Path) -> None:
+    schedule = tmp_path / "schedstat"
+    schedule.touch()
+    dog._own = os.open(schedule, os.O_RDONLY)
+    dog._turns.busy_since = 100.0
+    for waited, before in ((0.15, 0.0), (0.2, 0.15)):
+        clock.go(0.2)
+        schedule.write_text(f"0 {waited * 1e9:.0f} 0")
+        dog.check(clock.now - 0.2, before)
+    os.close(dog._own)
     assert [each.blame.held_gil for each in dog.samples] == [False, True]
 
 
