@@ -64,10 +64,9 @@ class Judge:
         seen = [each.blame for each in looks]
         waited, worked = self.machine(start, end) or (0.0, length)
         found, share = conclude(looks)
-        lanes = [self._lanes.id(each) for each in hold.victims]
         self.count += 1
         self.held.append((start, end))
-        made = self.make_block(self.count, hold, found, share, len(seen), lanes)
+        made = self.make_block(self.count, hold, found, share, len(seen))
         took, who = f"{length * 1000:.0f} ms", made["name"] or "a callback"
         if overlap(self.pauses, start, end) > MOSTLY * length:
             finding = Finding("L15", "hint", f"The garbage collector took {took}", "not the code of " + who, about="gc")
@@ -92,7 +91,7 @@ class Judge:
     def going_on(self, hold: Hold) -> Block:
         """The block of this moment, as far as it can be told."""
         looks = [each for each in list(self.samples) if each.at >= hold.start]
-        return self.make_block(self.count + 1, hold, *conclude(looks), len(looks), [], live=True)
+        return self.make_block(self.count + 1, hold, *conclude(looks), len(looks), live=True)
 
     def _guilty(self, made: Block, found: Blame, took: str, who: str) -> Finding:
         victims = made["victims"]
@@ -104,12 +103,14 @@ class Judge:
         return Finding("L2" if found.held_gil else "L1", "error", title, held_up, made["fix"], found.place, who)
 
     def make_block(
-        self, number: int, hold: Hold, found: Blame, share: float, samples: int, lanes: list[int], live: bool = False
+        self, number: int, hold: Hold, found: Blame, share: float, samples: int, live: bool = False
     ) -> Block:
         """A block as viewers see it; `live` while it goes on."""
         place, ms = found.place, self._lanes.ms
         length = (hold.end - hold.start) * 1000
-        held_up = len(hold.victims) + hold.others
+        guilty = None if hold.record is None else request_of(hold.record)
+        victims = [each for each in hold.victims if is_shown(each) and request_of(each) is not guilty]
+        held_up = len({request_of(each) for each in victims}) + hold.others
         worst = max([length * bool(held_up), *((hold.end - at) * 1000 for at in hold.unread.values())])
         return {
             "id": number,
@@ -131,7 +132,7 @@ class Judge:
                 "requests": held_up,
                 "unread": len(hold.unread),
                 "worst": round(worst, 3),
-                "lanes": lanes,
+                "lanes": [self._lanes.id(each) for each in victims],
             },
         }
 
@@ -176,6 +177,11 @@ class Judge:
     def own(self, start: float, end: float) -> float:
         """The seconds between two moments in which neither a block nor the machine held the loop up."""
         return max(0.0, end - start - overlap(self.held, start, end) - (self.machine(start, end) or (0.0,))[0])
+
+
+def request_of(record: Record) -> Record:
+    """The request that a task belongs to."""
+    return record.parent or record
 
 
 def conclude(samples: Sequence[Sample]) -> tuple[Blame, float]:

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from time import perf_counter
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from ..errors import HTTPError
 from ..options import Options
@@ -34,7 +34,7 @@ from .loop import Ping, WatchedLoop, idle_time
 from .outlet import Outlet
 from .pages import Page
 from .recorder import Hold, Recorder
-from .records import PREFIX, Block, Snapshot
+from .records import PREFIX, TOUR, Block, Snapshot
 from .snapshot import Lanes
 from .source import Place
 from .watchdog import Watchdog
@@ -46,6 +46,7 @@ BUDGET = 1000  # requests recorded per second, at the most
 WINDOW = 10.0  # seconds of which shares and the worst lag are told
 LATELY = 60.0  # seconds of which a terminal can show something
 PAUSE = 0.02  # seconds of a garbage collection that are worth telling
+PAGE = "minihttp page"  # tasks of this name are not among those who are held up
 NEVER = re.compile(r"coroutine '(.+)' was never awaited")
 Find = Callable[[str, str], tuple[Route, Mapping[str, Any]] | None]
 
@@ -80,6 +81,8 @@ class Watch:
     def handle(self, request: Request) -> Awaitable[Response]:
         """The handler to serve: `/_loop` is ours, all the rest the application's."""
         if request.raw_path.startswith(PREFIX) and f"{request.raw_path}/".startswith(f"{PREFIX}/"):
+            if not request.raw_path.startswith(TOUR):
+                cast("asyncio.Task[None]", asyncio.current_task()).set_name(PAGE)
             return self._page.answer(request)
         return self._handler(request)
 

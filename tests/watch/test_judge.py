@@ -75,6 +75,17 @@ def test_a_block_names_its_line_its_request_and_its_victims(case: Case, caplog: 
     assert "tests/watch/test_judge.py:10: The loop was blocked" in caplog.text
 
 
+def test_a_request_is_held_up_once_however_many_tasks_it_started(case: Case) -> None:
+    guilty, both, page = (case.record(path) for path in ("/report", "/both", "/_loop/feed"))
+    tasks = [case.record(f"fetch {number}") for number in range(6)]
+    for each, parent in zip(tasks, [both] * 5 + [guilty], strict=True):
+        each.parent = parent
+    case.block(SLEEP, record=guilty, victims={*tasks, page})
+    victims = case.judge.blocks[0]["victims"]
+    assert victims["requests"] == 1, "neither who blocked nor who looks at it"
+    assert set(victims["lanes"]) == {case.lanes.id(each) for each in tasks[:5]}
+
+
 def test_a_line_is_logged_once_and_counted(case: Case, caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(3):
         case.block(SLEEP)

@@ -22,7 +22,7 @@ from minihttp.app import loop_factory
 from minihttp.db import Database
 from minihttp.options import Options
 from minihttp.server.server import Server
-from minihttp.watch import arrivals
+from minihttp.watch import arrivals, pages
 from minihttp.watch import watch as module
 from minihttp.watch.records import Lane, Segment, Snapshot
 from minihttp.watch.watch import Watch
@@ -307,6 +307,7 @@ def test_who_was_held_up_is_counted_whether_recorded_or_not(
     monkeypatch: pytest.MonkeyPatch, budget: int, name: str, loop: str
 ) -> None:
     monkeypatch.setattr(module, "BUDGET", budget)
+    monkeypatch.setattr(pages, "PERIOD", 0.02)  # so that the page, too, could go on during the block
     found: dict[str, Watch] = {}
     app = blocking(found)
     app.state.event, app.state.told, never = asyncio.Event(), threading.Event(), asyncio.Event()
@@ -331,6 +332,9 @@ def test_who_was_held_up_is_counted_whether_recorded_or_not(
             waiting = [asyncio.create_task(get(server, path)) for path in ["/nap"] * 5 + ["/never"]]
             await until(lambda: server.stats().running == 6)
             assert watch.snapshot()["requests"]["running_max"] == 6
+            reader, looking = await connect(server)
+            looking.write(b"GET /_loop/feed HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            await reader.readuntil(b"data: ")
             await get(server, "/wake")
             await until(lambda: watch.judge.blocks)
             never.set()
@@ -340,6 +344,7 @@ def test_who_was_held_up_is_counted_whether_recorded_or_not(
             assert block["victims"]["worst"] == block["ms"]
             assert len(block["victims"]["lanes"]) == (5 if budget else 0)
             assert len(watch.recorder.finished) == (7 if budget else 0)
+            looking.close()
 
     with asyncio.Runner(loop_factory=loop_factory(loop, watch=True)) as runner:
         runner.run(main())
