@@ -37,7 +37,7 @@ def unread(connections: Iterable[Any], since: float, now: float) -> Mapping[Any,
     """The connections whose bytes lie in the system's buffer, and since when, `since` at the earliest."""
     found = {}
     for connection in islice(connections, MOST):
-        with suppress(OSError, AttributeError):  # it is closed, no TCP, or has no socket
+        with suppress(OSError, AttributeError, ValueError):  # it is closed, no TCP, or has no socket
             sock = connection.socket
             waiting = array.array("i", [0])
             fcntl.ioctl(sock.fileno(), termios.FIONREAD, waiting)

@@ -255,9 +255,13 @@ class Recorder:
         if turns:
             asyncio.get_running_loop().call_soon(self._settle, hold, waiting, turns - 1)
             return
-        ready = [each for future, each in waiting.items() if future is not None and future.done()]
-        victims = {each for each in ready if each is not None} - {hold.record}
-        self.holds.append(hold._replace(victims=victims, others=ready.count(None)))
+        victims, others = held_up(waiting, hold.record)
+        self.holds.append(hold._replace(victims=victims, others=others))
+
+    def held_up_since(self, start: float, record: Record | None) -> tuple[set[Record], int]:
+        """Who is held up by what goes on since `start`, from any thread: the recorded, and how many that are not."""
+        seen, waiting = self._seen
+        return held_up(waiting if seen > start else {}, record)
 
     # -- tasks that requests start ---------------------------------------------------------------------------------
 
@@ -353,3 +357,9 @@ def held_since(now: float) -> float:
     task = asyncio.current_task()
     held = [seconds for each in gauges if (seconds := each.held_by(task)) is not None]
     return now - max(held) if held else 0.0
+
+
+def held_up(waiting: Mapping[Any, Record | None], guilty: Record | None) -> tuple[set[Record], int]:
+    """Of those that waited who could go on by now: the recorded, and how many that are not."""
+    ready = [each for future, each in waiting.items() if future is not None and future.done()]
+    return {each for each in ready if each is not None} - {guilty}, ready.count(None)

@@ -196,7 +196,7 @@ class Watch:
     def _unread(self, since: float) -> Mapping[Any, float]:
         if not self._server.sockets:  # the lifespan begins before the server and ends after it
             return {}
-        return unread(self._server.service.connections, since, self.recorder.clock())
+        return unread(list(self._server.service.connections), since, self.recorder.clock())  # from other threads, too
 
     # -- what others read ------------------------------------------------------------------------------------------
 
@@ -246,7 +246,8 @@ class Watch:
         if not since or now - since < self.recorder.limit:
             return []
         record: Any = current.record
-        return [self.judge.going_on(Hold(record, since, now, set(), {}))]
+        victims, others = self.recorder.held_up_since(since, record)
+        return [self.judge.going_on(Hold(record, since, now, victims, self._unread(since), others))]
 
     def addresses(self) -> Sequence[str]:
         """Where the server listens, as URLs."""

@@ -549,6 +549,23 @@ async def test_who_blocks_is_not_held_up_by_that() -> None:
     assert (hold.record, hold.victims, hold.others) == (recording.last, set(), 0)
 
 
+async def test_who_is_held_up_shows_while_the_loop_stands() -> None:
+    recording = Recording()
+    recorder, clock, event = recording.recorder, recording.clock, asyncio.Event()
+    waiting = [recording.start(event.wait, "/a"), recording.start(event.wait, "/b")]
+    await turns()
+    one, two = recorder.live
+    start = clock.now
+    clock.go(0.03)
+    recorder.look_around(clock.now, asyncio.get_running_loop())
+    assert recorder.held_up_since(start, None) == (set(), 0)
+    event.set()
+    assert recorder.held_up_since(start, None) == ({one, two}, 0)
+    assert recorder.held_up_since(start, one) == ({two}, 0)
+    assert recorder.held_up_since(clock.now, None) == (set(), 0), "nobody has looked since then"
+    await asyncio.gather(*waiting)
+
+
 async def test_a_late_loop_is_told_once() -> None:
     recording = Recording(limit=0.05)
     recorder = recording.recorder

@@ -354,22 +354,32 @@ async def test_the_block_of_this_moment_can_be_read_from_another_thread() -> Non
     found: dict[str, Watch] = {}
     seen: list[Snapshot] = []
     app = blocking(found)
+    app.state.event = asyncio.Event()
 
     @app.get("/read")
     async def read(request: Request) -> str:
         # As `minihttp top` does: from another thread, while this holds the loop.
+        app.state.event.set()
+        asking.sendall(b"GET /hello HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
         watch, end = found["watch"], time.perf_counter() + PATIENCE
-        while not watch.snapshot()["blocks"] and time.perf_counter() < end:
+        while not any(each["victims"]["requests"] for each in watch.snapshot()["blocks"]) and time.perf_counter() < end:
             time.sleep(0.01)
         seen.append(watch.snapshot())
         return "read"
 
     async with serving(app) as (watch, server):
         found["watch"] = watch
+        napping = asyncio.create_task(get(server, "/nap"))
+        asking = socket.create_connection(server.sockets[0].getsockname())
+        await until(lambda: len(watch.recorder.live) == 1 and len(server.service.connections) == 2)
         await get(server, "/read")
+        await napping
+        asking.close()
     [block] = seen[0]["blocks"]
     assert block["end"] is None
     assert (block["function"], block["ms"] >= 50) == ("read", True)
+    assert (block["victims"]["requests"], block["victims"]["unread"]) == (1, 1)
+    assert 0 < block["victims"]["worst"] <= block["ms"]
 
 
 async def test_linux_tells_what_has_arrived_and_was_not_read_or_accepted() -> None:
@@ -385,12 +395,13 @@ async def test_linux_tells_what_has_arrived_and_was_not_read_or_accepted() -> No
         def __init__(self, sock: Any) -> None:
             self.socket = sock
 
-    connection, busy, gone = Connection(accepted), Connection(accepted), Connection(None)
+    connection, busy, gone, closed = (Connection(each) for each in (accepted, accepted, None, socket.socket()))
+    closed.socket.close()
     busy.is_busy = True
-    assert arrivals.unread([connection, busy, gone], 100.0, 200.0) == {}
+    assert arrivals.unread([connection, busy, gone, closed], 100.0, 200.0) == {}
     clients[0].sendall(b"GET")
     await until(lambda: arrivals.unread([connection], 100.0, 200.0))
-    assert set(arrivals.unread([connection, busy, gone], 100.0, 200.0)) == {connection}
+    assert set(arrivals.unread([connection, busy, gone, closed], 100.0, 200.0)) == {connection}
     assert 100.0 < arrivals.unread([connection], 100.0, 200.0)[connection] <= 200.0
     assert arrivals.unread([connection], 200.0, 200.0) == {connection: 200.0}, "not before the block began"
     for each in (accepted, listener, *clients):
