@@ -146,12 +146,14 @@ def header(snapshot: Snapshot) -> str:
 
 
 def about(block: Block, now: float) -> list[str]:
-    """Who blocked, and what to do."""
+    """Who blocked, whom, and what to do."""
     going_on = block["end"] is None
     length = now - block["start"] if going_on else block["ms"]
     where = f"{block['file']}:{block['line']} in {block['function']}" if block["line"] else "nobody saw the line"
+    others, unread = block["victims"]["requests"], block["victims"]["unread"]
+    hurt = f"; {others} others held up, {unread} unread" if others or unread else ""
     words = f"BLOCKED {length:.0f} ms{' AND STILL IS' * going_on}  {block['expression']}  {where}  {block['name']}"
-    return [f"{RED}  ✖ {words}{PLAIN}", *([f"    fix: {block['fix']}"] if block["fix"] else [])]
+    return [f"{RED}  ✖ {words}{hurt}{PLAIN}", *([f"    fix: {block['fix']}"] if block["fix"] else [])]
 
 
 def thread(lanes: Iterable[Lane], blocks: Iterable[Block], track: Track) -> list[str]:

@@ -24,7 +24,7 @@ def test_it_says_who_blocked_and_what_to_do() -> None:
     lines = draw(sample(), 120, 30, 240.0)
     text = plain(lines)
     assert "app.py   pid 4711   Python 3.12.1, asyncio   busy 55%   worst lag 116 ms   1 in flight" in text[0]
-    assert "BLOCKED 120 ms  time.sleep(0.12)  app.py:40 in report  GET /report" in text[1]
+    assert "BLOCKED 120 ms  time.sleep(0.12)  app.py:40 in report  GET /report; 2 others held up, 1 unread" in text[1]
     assert lines[1].startswith(RED)
     assert text[2] == "    fix: use await asyncio.sleep(...)"
     assert [line for line in text if line.startswith("  ! ")] == [
@@ -36,8 +36,9 @@ def test_it_says_who_blocked_and_what_to_do() -> None:
 def test_a_block_that_goes_on_is_said_to() -> None:
     snapshot = sample()
     snapshot["blocks"][0].update(end=None, line=0, fix="")
+    snapshot["blocks"][0]["victims"].update(requests=0, unread=0)
     text = plain(draw(snapshot, 140, 30, 240.0))
-    assert "BLOCKED 140 ms AND STILL IS  time.sleep(0.12)  nobody saw the line  GET /report" in text[1]
+    assert text[1] == "  ✖ BLOCKED 140 ms AND STILL IS  time.sleep(0.12)  nobody saw the line  GET /report"
     assert not text[2].startswith("    fix")
     snapshot["lanes"] = []  # its request made one step, which is told when it has ended
     lines = draw(snapshot, 34 + 24, 30, 240.0)
