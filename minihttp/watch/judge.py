@@ -97,7 +97,7 @@ class Judge:
         victims = made["victims"]
         held_up = f"{who}; {victims['requests']} other requests were held up, by up to {victims['worst']:.0f} ms"
         if victims["unread"]:
-            held_up += f"; of {victims['unread']} connections what had arrived was not read"
+            held_up += f"; {victims['unread']} connections were not read or not accepted"
         what = f" by {found.expression}" if found.expression else ""
         title = f"The loop was blocked for {took}{what}"
         return Finding("L2" if found.held_gil else "L1", "error", title, held_up, made["fix"], found.place, who)
@@ -111,7 +111,7 @@ class Judge:
         guilty = None if hold.record is None else request_of(hold.record)
         victims = [each for each in hold.victims if is_shown(each) and request_of(each) is not guilty]
         held_up = len({request_of(each) for each in victims}) + hold.others
-        worst = max([length * bool(held_up), *((hold.end - at) * 1000 for at in hold.unread.values())])
+        worst = max([length * bool(held_up + hold.queued), *((hold.end - at) * 1000 for at in hold.unread.values())])
         return {
             "id": number,
             "start": ms(hold.start),
@@ -130,7 +130,7 @@ class Judge:
             "samples": samples,
             "victims": {
                 "requests": held_up,
-                "unread": len(hold.unread),
+                "unread": len(hold.unread) + hold.queued,
                 "worst": round(worst, 3),
                 "lanes": [self._lanes.id(each) for each in victims],
             },

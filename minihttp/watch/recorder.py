@@ -50,12 +50,14 @@ class Hold(NamedTuple):
     victims: set[Record]
     unread: Mapping[Any, float]  # connection: when its unread bytes arrived
     others: int = 0  # requests that were held up too, and are not recorded
+    queued: int = 0  # clients that waited to be accepted
 
 
 class Recorder:
     """What a server needs as its `trace`; `left` requests are recorded until somebody sets it again.
 
-    `limit` is in seconds; `unread(since)` tells which connections have bytes that nobody read, and since when.
+    `limit` is in seconds; `unread(since)` tells which connections have bytes that nobody read, and since when,
+    `queued()` how many clients wait to be accepted.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Recorder:
         limit: float = 0.05,
         clock: Callable[[], float] = perf_counter,
         unread: Callable[[float], Mapping[Any, float]] = lambda since: {},
+        queued: Callable[[], int] = lambda: 0,
     ) -> None:
         self.limit = limit
         self.clock = clock
@@ -76,7 +79,7 @@ class Recorder:
         self.gauges: MutableMapping[Gauge, deque[tuple[float, int, int]]] = WeakKeyDictionary()  # when, used, waiters
         self.arrivals: dict[Any, float] = {}
         self.turns = Turns()  # stays empty on a loop that cannot be watched
-        self.unread = unread
+        self.unread, self.queued = unread, queued
         self.held_until = 0.0  # the end of the last hold
         self._due = self._measured = 0.0
         self._seen: tuple[float, Mapping[Any, Record | None]] = (0.0, {})  # when, what is awaited, by whom
@@ -242,7 +245,7 @@ class Recorder:
         loop = asyncio.get_running_loop()
         if not start < self._seen[0] <= end:
             self.look_around(end, loop)
-        self._settle(Hold(record, start, end, set(), unread), self._seen[1], SETTLE)
+        self._settle(Hold(record, start, end, set(), unread, queued=self.queued()), self._seen[1], SETTLE)
 
     def look_around(self, now: float, loop: AbstractEventLoop) -> None:
         """Note what everybody waits for. While the loop stands this is the same at all times, from every thread."""

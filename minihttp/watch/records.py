@@ -179,7 +179,7 @@ class Victims(TypedDict):
     """Who was held up by a block."""
 
     requests: int  # that could have gone on, each once, however many tasks it started
-    unread: int  # of which the first bytes had arrived and were not read (Linux; else 0)
+    unread: int  # connections with bytes that nobody read, and such that nobody accepted (Linux; else 0)
     worst: float  # the longest that one of them was held up
     lanes: list[int]  # of those requests and their tasks, as far as they are recorded
 

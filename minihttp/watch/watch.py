@@ -70,13 +70,13 @@ class Watch:
     """
 
     def __init__(self, handler: Handler, find: Find | None = None, hosts: str = "", limit: float = LIMIT) -> None:
-        self.recorder = Recorder(limit, perf_counter, self._unread)
+        self.recorder = Recorder(limit, perf_counter, self._unread, self._look_at_the_queue)
         self.cards = Cards()
         self._handler = handler
         self._find = find
         self._page = Page(self, hosts)
         self._collecting = 0.0
-        self._told: deque[tuple[Finding, float]] = deque(maxlen=64)  # findings of the loop's thread
+        self._told: deque[tuple[Finding, float]] = deque(maxlen=64)  # findings that wait for the judge's thread
 
     def handle(self, request: Request) -> Awaitable[Response]:
         """The handler to serve: `/_loop` is ours, all the rest the application's."""
@@ -135,7 +135,7 @@ class Watch:
         recorder.left = round(BUDGET * recorder.limit / 2)
         if now > self._next_second:
             self._note_idle(now)
-            self._look_at_the_queue(now)
+            self._look_at_the_queue()
         if not self._server.sockets:  # before it listens, and after: a start may take its time, for nobody waits
             recorder.holds.clear()
         self.judge(now)
@@ -151,14 +151,15 @@ class Watch:
     def _look_around(self, now: float) -> None:
         self.recorder.look_around(now, self._loop)
 
-    def _look_at_the_queue(self, now: float) -> None:
-        """L13: clients that wait to be accepted."""
-        for each in self._server.sockets:
-            waiting, most = backlog(each)
+    def _look_at_the_queue(self) -> int:
+        """How many clients wait to be accepted; L13 where they are too many. The queue is longest after a block."""
+        found = [backlog(each) for each in self._server.sockets]
+        for waiting, most in found:
             if most and waiting > most / 2:
                 title = f"{waiting} connections wait to be accepted, of {most} that may"
                 fix = "add workers, or raise backlog; see what holds the loop up"
-                self.cards.add(Finding("L13", "warning", title, "", fix, about="backlog"), self.lanes.ms(now))
+                self._told.append((Finding("L13", "warning", title, "", fix, about="backlog"), self.recorder.clock()))
+        return sum(waiting for waiting, _ in found)
 
     # -- what the process tells ------------------------------------------------------------------------------------
 
@@ -247,7 +248,8 @@ class Watch:
             return []
         record: Any = current.record
         victims, others = self.recorder.held_up_since(since, record)
-        return [self.judge.going_on(Hold(record, since, now, victims, self._unread(since), others))]
+        queued = sum(backlog(each)[0] for each in self._server.sockets)
+        return [self.judge.going_on(Hold(record, since, now, victims, self._unread(since), others, queued))]
 
     def addresses(self) -> Sequence[str]:
         """Where the server listens, as URLs."""
