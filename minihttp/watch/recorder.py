@@ -18,7 +18,7 @@ from itertools import islice
 from time import perf_counter
 from types import CoroutineType
 from typing import Any, NamedTuple, cast
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from ..request import Request
 from ..server.service import NAME, Run
@@ -77,6 +77,7 @@ class Recorder:
         self.holds: deque[Hold] = deque(maxlen=64)
         self.lag: deque[tuple[float, float]] = deque(maxlen=600)
         self.gauges: MutableMapping[Gauge, deque[tuple[float, int, int]]] = WeakKeyDictionary()  # when, used, waiters
+        self._endless: WeakSet[Gauge] = WeakSet()  # that have no limit: they are asked once
         self.arrivals: dict[Any, float] = {}
         self.turns = Turns()  # stays empty on a loop that cannot be watched
         self.unread, self.queued = unread, queued
@@ -220,14 +221,15 @@ class Recorder:
                 yield each
 
     def measure(self, now: float) -> None:
-        """Ask the gauges how full they are."""
-        for gauge in gauges:
+        """Ask the gauges how full they are; from any thread, for the last change of a burst is followed by no step."""
+        for gauge in set(gauges).difference(self._endless):
             value = gauge.gauge()
             if "limit" not in value:
+                self._endless.add(gauge)
                 continue
             history = self.gauges.setdefault(gauge, deque(maxlen=KEPT))
             used, waiters = int(value["used"]), int(value["waiters"])
-            if not history or history[-1][1:] != (used, waiters):
+            if not history or (history[-1][1:] != (used, waiters) and history[-1][0] <= now):
                 history.append((now, used, waiters))
 
     def late(self, start: float, end: float) -> None:

@@ -36,18 +36,18 @@ class OnePool:
 
     def __init__(self) -> None:
         self._free = asyncio.Semaphore(1)
-        self._waiters = self._used = 0
+        self._inside = 0  # who has it, and who waits for it
 
     def gauge(self) -> Mapping[str, int | float | str]:
         """How full it is, as a real pool says it."""
-        used, idle = self._used, 1 - self._used
+        used = min(self._inside, 1)  # it goes from hand to hand: while somebody waits, it is never free
         return {
             "kind": "pool",
             "name": "the tour's pool",
             "limit": 1,
             "used": used,
-            "idle": idle,
-            "waiters": self._waiters,
+            "idle": 1 - used,
+            "waiters": self._inside - used,
         }
 
     def held_by(self, task: object) -> float | None:
@@ -56,18 +56,13 @@ class OnePool:
 
     async def query(self, text: str) -> None:
         """Wait for the connection, then for the answer."""
-        self._waiters += 1
+        self._inside += 1
         waits.waiting_for("connection", "1/1")
         try:
-            await self._free.acquire()
+            async with self._free:
+                await query(text, QUERY)
         finally:
-            self._waiters -= 1
-        self._used = 1
-        try:
-            await query(text, QUERY)
-        finally:
-            self._used = 0
-            self._free.release()
+            self._inside -= 1
 
 
 async def query(text: str, seconds: float) -> None:

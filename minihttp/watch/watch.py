@@ -133,6 +133,7 @@ class Watch:
     def _beat(self, now: float) -> None:
         recorder = self.recorder
         recorder.left = round(BUDGET * recorder.limit / 2)
+        recorder.measure(now)
         if now > self._next_second:
             self._note_idle(now)
             self._look_at_the_queue()

@@ -588,7 +588,10 @@ async def test_gauges_are_asked_now_and_then() -> None:
         def held_by(self, task: object) -> None: ...
 
     class Other(Tank):
+        asked = 0
+
         def gauge(self) -> dict[str, Any]:
+            self.asked += 1
             return {"kind": "loop"}
 
     tank, other = Tank(), Other()
@@ -599,8 +602,11 @@ async def test_gauges_are_asked_now_and_then() -> None:
         tank.used = used
         recording.clock.go(0.01)
         recording.recorder.look(recording.clock.now)
+    tank.used = 3
+    recording.recorder.measure(recording.clock.now - 0.001)  # another thread, which was slow
     assert [each[1:] for each in recording.recorder.gauges[tank]] == [(1, 0), (2, 0)]
     assert other not in recording.recorder.gauges
+    assert other.asked == 1, "it has no limit, and may take long to say so"
 
 
 def test_nothing_warns_of_a_coroutine_that_was_never_awaited() -> None:

@@ -135,7 +135,14 @@ async def test_the_pool_of_one_serves_one_after_another(monkeypatch: pytest.Monk
         inside -= 1
 
     monkeypatch.setattr(module, "query", held)
-    asked = [asyncio.create_task(tour._ask_the_pool(ASKED)) for _ in range(3)]
+
+    handed_over: list[tuple[Any, ...]] = []
+
+    async def ask() -> None:
+        await tour._ask_the_pool(ASKED)
+        handed_over.append(tuple(tour._pool.gauge()[each] for each in ("used", "idle", "waiters")))
+
+    asked = [asyncio.create_task(ask()) for _ in range(3)]
     await begun.wait()
     assert tour._pool in waits.gauges
     assert tour._pool.gauge() == {
@@ -149,4 +156,4 @@ async def test_the_pool_of_one_serves_one_after_another(monkeypatch: pytest.Monk
     going.set()
     await asyncio.gather(*asked)
     assert most == 1
-    assert tour._pool.gauge()["used"] == tour._pool.gauge()["waiters"] == 0
+    assert handed_over == [(1, 0, 1), (1, 0, 0), (0, 1, 0)], "it was never free in between"

@@ -499,6 +499,22 @@ async def test_connections_that_wait_to_be_accepted(monkeypatch: pytest.MonkeyPa
             await until(lambda many=many: not watch._told and ("L13" in lints(watch)) is many)
 
 
+async def test_the_last_change_of_a_gauge_shows_though_nobody_runs_any_more() -> None:
+    class Tank:
+        used = 1
+
+        def gauge(self) -> dict[str, Any]:
+            return {"kind": "pool", "name": "t", "limit": 3, "used": self.used, "idle": 0, "waiters": 0}
+
+        def held_by(self, task: object) -> None: ...
+
+    tank = Tank()
+    waits.gauges.add(tank)
+    async with serving(App()) as (watch, _):
+        for tank.used in (1, 2):
+            await until(lambda: [each[1] for each in list(watch.recorder.gauges.get(tank, ()))][-1:] == [tank.used])
+
+
 async def test_everything_is_as_before_when_it_has_stopped() -> None:
     loop = asyncio.get_running_loop()
     before = (loop.get_task_factory(), gc.callbacks.copy(), warnings.showwarning, set(waits.gauges))
