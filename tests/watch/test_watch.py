@@ -10,8 +10,10 @@ import sys
 import threading
 import time
 import warnings
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from minihttp.options import Options
 from minihttp.server.server import Server
 from minihttp.watch import arrivals, pages
 from minihttp.watch import watch as module
+from minihttp.watch.export import trace
 from minihttp.watch.records import Lane, Segment, Snapshot
 from minihttp.watch.watch import Watch
 
@@ -386,6 +389,45 @@ async def test_the_block_of_this_moment_can_be_read_from_another_thread() -> Non
     assert (block["function"], block["ms"] >= 50) == ("read", True)
     assert (block["victims"]["requests"], block["victims"]["unread"]) == (1, 2)
     assert 0 < block["victims"]["worst"] <= block["ms"]
+
+
+async def test_a_trace_of_real_traffic_has_no_overlap_and_no_loose_arrow(database_url: str) -> None:
+    app = shop(database_url)
+
+    @app.get("/gather")
+    async def gather(request: Request) -> str:
+        db = request.app.state.db
+        await asyncio.gather(*(db.scalar("SELECT title FROM book WHERE id = :id", id=each) for each in range(3)))
+        return "asked"
+
+    @app.get("/block")
+    async def block(request: Request) -> str:
+        request.app.state.free.set()
+        time.sleep(0.1)
+        return "done"
+
+    async with serving(app) as (watch, server):
+        await get(server, "/many")
+        await get(server, "/gather")
+        holding = asyncio.create_task(get(server, "/hold"))
+        await app.state.held.wait()
+        await get(server, "/block")
+        await holding
+        await until(lambda: watch.judge.blocks)
+        snapshot = watch.snapshot()
+    events = trace(snapshot)["traceEvents"]
+    tracks = defaultdict(list)
+    for each in events:
+        if each["ph"] == "X":
+            tracks[each["pid"], each["tid"]].append((each["ts"], each["ts"] + each["dur"]))
+    for spans in tracks.values():
+        assert all(one[1] <= two[0] for one, two in pairwise(sorted(spans)))
+    runs = [each for shown in snapshot["lanes"] for each in shown["segments"] if each["state"] == "run"]
+    assert len(tracks[1, 1]) == len(runs) > len(snapshot["lanes"]) >= 7
+    arrows = [each for each in events if each["ph"] in ("s", "f")]
+    assert {(each["ph"], each["tid"]) for each in arrows} == {("s", 2), ("f", lane(snapshot, "GET /hold")["id"])}
+    for each in arrows:
+        assert any(start <= each["ts"] <= end for start, end in tracks[each["pid"], each["tid"]])
 
 
 async def test_linux_tells_what_has_arrived_and_was_not_read_or_accepted() -> None:
