@@ -75,6 +75,8 @@ class Watch:
         self._handler = handler
         self._find = find
         self._page = Page(self, hosts)
+        self._asked = 0  # requests for what is shown here; of these run now
+        self._own: set[asyncio.Task[None]] = set()
         self._collecting = 0.0
         self._told: deque[tuple[Finding, float]] = deque(maxlen=64)  # findings that wait for the judge's thread
 
@@ -82,9 +84,16 @@ class Watch:
         """The handler to serve: `/_loop` is ours, all the rest the application's."""
         if request.raw_path.startswith(PREFIX) and f"{request.raw_path}/".startswith(f"{PREFIX}/"):
             if not request.raw_path.startswith(TOUR):
-                cast("asyncio.Task[None]", asyncio.current_task()).set_name(PAGE)
+                self._set_apart(cast("asyncio.Task[None]", asyncio.current_task()))
             return self._page.answer(request)
         return self._handler(request)
+
+    def _set_apart(self, task: asyncio.Task[None]) -> None:
+        """A request for what is shown here is not part of it."""
+        task.set_name(PAGE)
+        self._asked += 1
+        self._own.add(task)
+        task.add_done_callback(self._own.discard)
 
     # -- start and stop --------------------------------------------------------------------------------------------
 
@@ -265,8 +274,9 @@ class Watch:
             at, idle = self._idle[0]
             numbers["busy_ratio"] = round(1 - min(1.0, (self._idle_until(now) - idle) / max(now - at, 1e-9)), 4)
         if self._server.sockets:  # it has been started
-            stats = self._server.stats()
-            numbers |= {"requests_running": stats.running, "requests_total": stats.handled}
+            stats, own = self._server.stats(), len(self._own)
+            running, handled = max(0, stats.running - own), stats.handled - self._asked + own
+            numbers |= {"requests_running": running, "requests_total": handled}
             numbers["connections"] = stats.connections
         return {
             **numbers,

@@ -341,6 +341,7 @@ def test_who_was_held_up_is_counted_whether_recorded_or_not(
             reader, looking = await connect(server)
             looking.write(b"GET /_loop/feed HTTP/1.1\r\nhost: localhost\r\n\r\n")
             await reader.readuntil(b"data: ")
+            assert watch.gauge()["requests_running"] == 6, "without those who look"
             await get(server, "/wake")
             await until(lambda: watch.judge.blocks)
             never.set()
@@ -580,9 +581,9 @@ async def test_the_snapshot_counts_and_leaves_itself_out() -> None:
         await get(server, "/nothing/here")
         snapshot = watch.snapshot()
         assert [each["name"] for each in snapshot["lanes"]] == ["GET /hello"] * 3 + ["GET (no route)"]
-        assert snapshot["requests"]["handled"] == 5
+        assert (snapshot["requests"]["handled"], snapshot["requests"]["running"]) == (4, 0)
         assert set(snapshot) == set(Snapshot.__annotations__)
-        assert watch.gauge()["requests_total"] == 5
+        assert watch.gauge()["requests_total"] == 4
         assert watch.held_by(None) is None
     assert Watch(ok).route_of("GET", "/a%zz") == "/a%zz"
     assert Watch(ok, App().router.find).route_of("GET", "/%ff") == "(no route)"
