@@ -10,6 +10,7 @@ does anything that could let the loop go on.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
@@ -26,6 +27,8 @@ __all__ = ["Sample", "Watchdog"]
 
 SAMPLING = 0.01  # seconds between two samples of a loop that stands
 KEPT = 2000  # samples
+
+logger = logging.getLogger("minihttp.watch")
 
 
 class Sample(NamedTuple):
@@ -65,6 +68,7 @@ class Watchdog(threading.Thread):
         self._thread = threading.get_ident()
         self._schedule = open_schedule()
         self._own: int | None = None  # the same of this thread, while it runs
+        self._failure = ""  # the last that was told
         self._over = threading.Event()
 
     def run(self) -> None:
@@ -73,7 +77,12 @@ class Watchdog(threading.Thread):
             asleep, queued = self._clock(), self._queued()
             if self._over.wait(pause):
                 break
-            pause = self.check(asleep, queued)
+            try:
+                pause = self.check(asleep, queued)
+            except Exception as error:  # a mistake of the judge's must not end the watch; the same again is not news
+                if repr(error) != self._failure:
+                    self._failure = repr(error)
+                    logger.exception("what the loop did could not be judged; the watch goes on")
         for each in (self._schedule, self._own):
             if each is not None:
                 os.close(each)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import sys
+import threading
 from collections import deque
 from pathlib import Path
 
@@ -114,6 +116,29 @@ def test_linux_tells_it(clock: Clock, judged: list[float]) -> None:
     dog.check(100.0)
     assert len(dog.delays) == (1 if sys.platform == "linux" else 0)
     assert all(math.isfinite(each) for delay in dog.delays for each in delay)
+
+
+def test_a_mistake_in_judging_is_told_once_and_does_not_end_the_watch(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    mistakes = [KeyError("one"), KeyError("one"), ValueError("two")]
+    over = threading.Event()
+
+    def judge(now: float) -> None:
+        if not mistakes:
+            over.set()
+            return
+        raise mistakes.pop(0)
+
+    dog = Watchdog(Turns(), None, clock, 0.002, judge, lambda now: None)
+    dog.start()
+    assert over.wait(30)
+    dog.stop()
+    assert [each.exc_info[1].args for each in caplog.records if each.exc_info and each.exc_info[1]] == [
+        ("one",), ("two",),
+    ]  # fmt: skip
+    assert {(each.name, each.levelno) for each in caplog.records} == {("minihttp.watch", logging.ERROR)}
+    assert (dog._own is None) is (sys.platform != "linux"), "it knows how long it waits for a CPU itself"
 
 
 def test_it_can_be_stopped_before_it_began(dog: Watchdog) -> None:
