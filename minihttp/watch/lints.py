@@ -121,10 +121,10 @@ def repeated(case: Case) -> Iterator[Finding]:
 
 def slow_client(case: Case) -> Iterator[Finding]:
     """L11: the client is what takes so long."""
-    for each in case.waits("client", "body"):
-        if (took := case.length(each, SLOW)) > SLOW and each.label:
-            does = "takes its answer" if each.label.kind == "client" else "sends its body"
-            title = f"{case.name}: a client {does} slowly, {ms(took)} in one wait"
+    for kind, does in (("client", "takes its answer"), ("body", "sends its body")):
+        waits = list(case.waits(kind))
+        if sum(each.end - each.start for each in waits) > SLOW and (took := sum(map(case.length, waits))) > SLOW:
+            title = f"{case.name}: a client {does} slowly, {ms(took)} in {len(waits)} waits"
             yield Finding("L11", "hint", title, "this is not the server's fault", "", None, f"{case.name} {does}")
 
 

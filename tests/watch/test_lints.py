@@ -56,7 +56,7 @@ PROVOKE: dict[str, list[Part]] = {
     "L6": [("wait", 0.001, query("BEGIN")), ("run", 0.001), ("wait", 0.03, Label("sleep", "", AT), 99.9)],
     "L7": READS,
     "L8": repeated(5),
-    "L11": [("run", 0.001), ("wait", 1.1, Label("client", "to take its answer", AT))],
+    "L11": [("run", 0.001), *[("wait", 0.4, Label("client", "to take its answer", AT))] * 3],
     "L12": [("arrived", 0.06), ("run", 0.001)],
 }
 MUST_NOT: dict[str, list[Part]] = {
@@ -76,6 +76,7 @@ MUST_NOT: dict[str, list[Part]] = {
     "L8: one that waits often": repeated(4) + [("wait", 0.001, query()._replace(goes_on=True))] * 9,
     "L8: savepoints": repeated(6, "SAVEPOINT s1"),
     "L11: a quick client": [("run", 0.001), ("wait", 0.9, Label("body", "", AT))],
+    "L11: two things": [("wait", 0.6, Label("body", "", AT)), ("wait", 0.6, Label("client", "", AT))],
     "L12: soon read": [("arrived", 0.01), ("run", 0.001)],
 }
 
