@@ -39,6 +39,17 @@ async def bare(request):
     return Response("bare")
 """
 
+BLOCKS = """
+import pathlib
+import time
+
+@app.get("/block")
+async def block(request):
+    while not pathlib.Path("over").exists():
+        time.sleep(0.01)
+    return "over"
+"""
+
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -461,8 +472,8 @@ async def served_at(process: asyncio.subprocess.Process) -> str:
     return line.split()[2]
 
 
-async def get(address: str) -> str:
-    """The body of the answer to GET /."""
+async def get(address: str, path: str = "/") -> str:
+    """The body of the answer to GET this path."""
     scheme, _, place = address.partition(":")
     async with asyncio.timeout(PATIENCE):
         if scheme == "unix":
@@ -470,7 +481,7 @@ async def get(address: str) -> str:
         else:
             host, _, port = place.removeprefix("//").rpartition(":")
             reader, writer = await asyncio.open_connection(host, int(port))
-        writer.write(b"GET / HTTP/1.0\r\n\r\n")
+        writer.write(f"GET {path} HTTP/1.0\r\n\r\n".encode())
         answer = await reader.read()
     writer.close()
     return answer.partition(b"\r\n\r\n")[2].decode()
@@ -518,6 +529,24 @@ async def test_top_shows_a_program_that_is_watched(here: Path) -> None:
     assert (status, errors) == (0, "")
     assert f"pid {served.pid}" in output
     assert "THE ONE THREAD" in output
+
+
+async def test_top_shows_a_program_that_is_blocked(here: Path) -> None:
+    text = MODULE + BLOCKS
+    (here / "mine.py").write_text(text)
+    async with program(here, "mine:app", "--port", "0", "--watch") as served:
+        asking = asyncio.create_task(get(await served_at(served), "/block"))
+        async with asyncio.timeout(PATIENCE):
+            output = ""
+            while "AND STILL IS" not in output:
+                async with program(here, "top", "--once", "--pid", str(served.pid)) as shown:
+                    status, output, errors = await end_of(shown)
+                assert (status, errors) == (0, "")
+        (here / "over").touch()
+        assert await asking == "over"
+    line = text.splitlines().index("        time.sleep(0.01)") + 1
+    assert f"time.sleep(0.01)  mine.py:{line} in block" in output
+    assert "fix: use await asyncio.sleep(...)" in output
 
 
 async def test_a_race_can_be_interrupted(here: Path) -> None:

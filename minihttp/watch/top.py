@@ -14,6 +14,7 @@ import socket
 import sys
 from argparse import ArgumentParser
 from collections.abc import Iterable, Iterator, Sequence
+from math import ceil
 from typing import TextIO
 
 from ..errors import ConfigError
@@ -25,6 +26,7 @@ __all__ = ["draw", "top"]
 NAMES = 34  # columns before a track
 # From the strongest to the weakest: what is drawn where several fall into one column.
 MARKS = {State.RUN: "█", State.ARRIVED: "·", State.WOKEN: "▒", State.WAIT: "░"}
+BARS = " ▁▂▃▄▅▆▇█"
 RED, DIM, BOLD, PLAIN = "\033[31m", "\033[2m", "\033[1m", "\033[0m"
 CODES = re.compile(r"\033\[\d+m")
 CLEAR, ENTER, LEAVE = "\033[H\033[J", "\033[?1049h\033[?25l", "\033[?25h\033[?1049l"
@@ -121,6 +123,7 @@ def draw(snapshot: Snapshot, columns: int, rows: int, window: float) -> list[str
     lines.append(
         f"{'THE ONE THREAD':<{NAMES}}" + painted(thread(seen, snapshot["blocks"], track), snapshot["blocks"], track)
     )
+    lines.append(f"{'LOOP LAG':<{NAMES}}" + lag(snapshot, track))
     lines += [f"{'DB POOL used, ! waiting':<{NAMES}}" + used(gauge, track) for gauge in snapshot["gauges"]]
     room = max(rows - len(lines) - 1, 3)
     lines += [row(lane, snapshot["blocks"], track) for lane in seen[-room:]]
@@ -164,6 +167,15 @@ def thread(lanes: Iterable[Lane], blocks: Iterable[Block], track: Track) -> list
         for cell in track.cells(start, end or track.now):
             cells[cell] = "█"
     return cells
+
+
+def lag(snapshot: Snapshot, track: Track) -> str:
+    """How late the loop turned, as bars: full at the limit."""
+    worst = [0.0] * track.columns
+    for when, late in snapshot["loop"]["lag"]:
+        for cell in track.cells(when, when):
+            worst[cell] = max(worst[cell], late / snapshot["process"]["limit"])
+    return "".join(BARS[min(ceil(each * 8), 8)] for each in worst)
 
 
 def row(lane: Lane, blocks: Sequence[Block], track: Track) -> str:

@@ -55,6 +55,7 @@ def test_lanes_have_a_character_for_each_state() -> None:
     assert rows["GET /users/{id}"] == "             ·········██"
     assert rows["GET /both"] == "                      █░"
     assert rows["THE ONE THREAD"][10:23] == "█" * 13
+    assert rows["LOOP LAG"] == "     ▁" + " " * 16 + "█ "
     assert rows["DB POOL used, ! waiting"][-2:] == "!4"
     assert rows["DB POOL used, ! waiting"][0] == "1"  # at 5.5 ms the first was taken
 
