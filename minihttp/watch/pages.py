@@ -3,7 +3,8 @@
 Owns: the addresses below `/_loop`, and who may ask for them.
 Must not know: how a snapshot is made.
 Invariant: answered only to a client on this machine that asked for a name of this machine (a foreign page's script
-comes under a foreign name), unless the option watch_hosts says otherwise. Nothing is made while nobody looks.
+comes under a foreign name), unless the option watch_hosts says otherwise. Over a Unix socket nobody is known to be on
+this machine: what listens there listens behind a proxy. Nothing is made while nobody looks.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ class Page:
         name = host if host.endswith("]") else host.rpartition(":")[0] or host
         if name in self._hosts:
             return
-        near = request.client is None or ip_address(request.client[0].partition("%")[0]).is_loopback
+        near = request.client is not None and ip_address(request.client[0].partition("%")[0]).is_loopback
         forwarded = "forwarded" in request.headers or "x-forwarded-for" in request.headers
         if not near or forwarded or name not in OURS:
             raise HTTPError(403, f"{PREFIX} is for this machine; the option watch_hosts names others that may see it")

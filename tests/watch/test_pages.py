@@ -150,6 +150,15 @@ async def test_only_a_client_on_this_machine(served: Served, address: str) -> No
     assert (await end.read_reply()).status == CLIENTS[address]
 
 
+async def test_whoever_comes_through_a_unix_socket_may_be_anybody() -> None:
+    for hosts, status in (("", 403), ("localhost", 200)):
+        made = Served(hosts)
+        async with made.client:
+            end = made.client.open(extra={"peername": ""})
+            end.send(b"GET /_loop HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            assert (await end.read_reply()).status == status
+
+
 async def test_a_proxy_on_this_machine_is_no_client_on_it(served: Served) -> None:
     assert (await served.get("/_loop", x_forwarded_for="192.0.2.7"))[0] == 403
     assert (await served.get("/_loop", forwarded="for=192.0.2.7"))[0] == 403
