@@ -20,7 +20,7 @@ from .errors import ConfigError, HTTPError
 from .options import Limits, Options
 from .request import Request
 from .response import Redirect, Response, error_response, log_failure, to_response
-from .routing import METHODS, Policy, Route, Router
+from .routing import METHODS, Policy, Route, Router, caller
 from .server.server import Server
 from .server.service import Handler
 
@@ -76,6 +76,7 @@ class App:
         self._entry: Handler | None = None
         self._stopping = asyncio.Event()
         self._reported: set[Callable[..., Any]] = set()
+        self._where = caller()
 
     # -- composing -------------------------------------------------------------------------------------------------
 
@@ -112,11 +113,10 @@ class App:
     def _compose(self) -> Handler:
         """Fold the middleware around the dispatch, and accept no more routes."""
         self.router.freeze()
-        entry: Handler = self._dispatch
+        self._entry = self._dispatch
         for function in reversed(self._middleware):
-            entry = self._layer(function, entry)
-        self._entry = entry
-        return entry
+            self._entry = self._layer(function, self._entry)
+        return self._entry
 
     def _layer(self, function: Middleware, inner: Handler) -> Handler:
         async def layer(request: Request) -> Response:
@@ -284,7 +284,7 @@ def watched(app: App | Handler, options: Options) -> AbstractContextManager[Serv
     """A server whose loop is recorded, and shown at /_loop."""
     from .watch.watch import watched
 
-    return watched(app, options, app.router.search if isinstance(app, App) else None)
+    return watched(app, options, app.router.search, app._where) if isinstance(app, App) else watched(app, options)
 
 
 def run_until_stopped(app: App | Handler, make_options: Callable[[], Options]) -> None:

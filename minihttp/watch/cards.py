@@ -2,7 +2,8 @@
 
 Owns: which cards there are, and the mute.
 Must not know: how anything was found out.
-Invariant: bounded; a line that says `# loop: ok` has no card. The same warning again raises a count and does not log.
+Invariant: bounded; a line that says `# loop: ok` has no card, nor has a request whose route says so. The same warning
+again raises a count and does not log.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class Finding(NamedTuple):
     fix: str = ""
     place: Place | None = None
     about: str = ""
+    declared: Place | None = None  # the line of the route, or of the application: a mute there counts too
 
 
 class Cards:
@@ -45,7 +47,7 @@ class Cards:
     def add(self, found: Finding, when: float, lanes: Iterable[int] = (), block: int | None = None) -> None:
         """Count a warning, and log it if it is new. `when` is in milliseconds since the start."""
         place = found.place
-        if place is not None and place.is_muted():
+        if any(each is not None and each.is_muted() for each in (place, found.declared)):
             return
         self.total += 1
         at = str(place) if place is not None else ""

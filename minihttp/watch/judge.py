@@ -17,6 +17,7 @@ from .lints import LINTS, Case, leaked, ran_on
 from .recorder import Hold, Recorder
 from .records import Block, Record, State
 from .snapshot import Lanes, is_shown
+from .source import Place
 from .watchdog import Sample
 
 __all__ = ["Judge", "conclude"]
@@ -28,9 +29,18 @@ Machine = Callable[[float, float], tuple[float, float] | None]  # waited for a C
 
 
 class Judge:
-    """`judge(now)` at every beat of the watchdog; `pauses` of the garbage collector are told to it."""
+    """`judge(now)` at every beat of the watchdog; `pauses` of the garbage collector are told to it.
 
-    def __init__(self, recorder: Recorder, lanes: Lanes, cards: Cards) -> None:
+    `declared(record)` is the line of a record's route, and of no record the application's.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        lanes: Lanes,
+        cards: Cards,
+        declared: Callable[[Record | None], Place | None] = lambda record: None,
+    ) -> None:
         self.blocks: deque[Block] = deque(maxlen=KEPT)
         self.count = 0
         self.pauses: deque[tuple[float, float]] = deque(maxlen=KEPT)
@@ -40,6 +50,7 @@ class Judge:
         self._recorder = recorder
         self._lanes = lanes
         self._cards = cards
+        self._declared = declared
         self._next_round = 0.0
         self._gone: dict[Record, float] = {}
 
@@ -86,6 +97,8 @@ class Judge:
         else:
             self.blocks.append(made)
             finding = self._guilty(made, found, took, who)
+        if hold.record is not None or finding.place is None:  # the application's line does not speak for a callback's
+            finding = finding._replace(declared=self._declared(hold.record))
         self._cards.add(finding, self._lanes.ms(end), [made["lane"]] if made["lane"] else [], made["id"])
 
     def going_on(self, hold: Hold) -> Block:
@@ -157,22 +170,24 @@ class Judge:
         """All lints on one finished record."""
         case = self._case(record)
         for lint in LINTS if is_shown(record) else ():
-            for found in lint(case):
-                self._cards.add(found, self._lanes.ms(record.ended), [self._lanes.id(record)])
+            self._tell(record, lint(case), record.ended)
 
     def _look_at_the_living(self, now: float) -> None:
         live = list(self._recorder.live.items())
         self._gone = {record: self._gone.get(record, now) for record, each in live if each is not None and each.is_gone}
         for record, _ in live:
             case = self._case(record)
-            findings = [*leaked(case, now)]
+            self._tell(record, leaked(case, now), now)
             if record in self._gone:
-                findings += ran_on(case, self._gone[record], now)
-            for found in findings:
-                self._cards.add(found, self._lanes.ms(now), [self._lanes.id(record)])
+                self._tell(record, ran_on(case, self._gone[record], now), now)
+
+    def _tell(self, record: Record, findings: Iterable[Finding], at: float) -> None:
+        for each in findings:
+            found = each._replace(declared=self._declared(record))
+            self._cards.add(found, self._lanes.ms(at), [self._lanes.id(record)])
 
     def _case(self, record: Record) -> Case:
-        return Case(record, self._lanes.name(record), self._recorder.limit, self.own)
+        return Case(record, self._lanes.name(record), self._recorder.limit, self.own, self._declared)
 
     def own(self, start: float, end: float) -> float:
         """The seconds between two moments in which neither a block nor the machine held the loop up."""

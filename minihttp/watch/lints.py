@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from .cards import Finding
 from .records import Record, Span, State
+from .source import Place
 
 __all__ = ["LINTS", "Case", "leaked", "ran_on"]
 
@@ -30,12 +31,16 @@ SAME_BREATH = 0.001  # seconds between two queries of which the second does not 
 
 
 class Case(NamedTuple):
-    """A record, its name, and `own(start, end)`: the seconds in between that are nobody else's fault."""
+    """A record and its name.
+
+    `own(start, end)` is the seconds in between that are nobody else's fault; `declared(record)` its route's line.
+    """
 
     record: Record
     name: str
     limit: float
     own: Callable[[float, float], float]
+    declared: Callable[[Record], Place | None] = lambda record: None
 
     def waits(self, *kinds: str) -> Iterator[Span]:
         """Its labelled waits of these kinds; of any kind without one."""
@@ -46,6 +51,11 @@ class Case(NamedTuple):
     def length(self, span: Span, over: float = 0.0) -> float:
         """A span without the time that is not its own; 0.0 if it is not longer than `over` anyway."""
         return self.own(span.start, span.end) if span.end - span.start > over else 0.0
+
+    def line(self, at: Place | None = None) -> Place | None:
+        """The line to name: where it waited, else where the task was started or the route declared."""
+        started = self.record.made if self.record.parent is not None else None
+        return at or started or self.declared(self.record)
 
 
 def ms(seconds: float) -> str:
@@ -60,7 +70,7 @@ def greedy(case: Case) -> Iterator[Finding]:
     if len(runs) > 2 and sum(runs) > GREEDY and max(runs) < case.limit and sum(runs) > 3 * max(runs):
         title = f"{case.name} runs {ms(sum(runs))} in {len(runs)} pieces"
         fix = "everybody else waits that long in all: do less, or do it in a process"
-        yield Finding("L3", "warning", title, "", fix, about=case.name)
+        yield Finding("L3", "warning", title, "", fix, case.line(), case.name)
 
 
 def queued(case: Case) -> Iterator[Finding]:
@@ -68,8 +78,9 @@ def queued(case: Case) -> Iterator[Finding]:
     for each in case.waits("connection"):
         if (took := case.length(each, QUEUED)) > QUEUED and each.label:
             title = f"The database pool ran out: {case.name} waited {ms(took)} for a connection"
+            text = f"{each.label.detail} were in use"
             fix = "hold connections for less time, or raise pool_size"
-            yield Finding("L5", "warning", title, f"{each.label.detail} were in use", fix, each.label.at, "pool")
+            yield Finding("L5", "warning", title, text, fix, case.line(each.label.at), "pool")
 
 
 def held(case: Case) -> Iterator[Finding]:
@@ -85,7 +96,7 @@ def held(case: Case) -> Iterator[Finding]:
             title = f"{case.name} keeps a database connection for {ms(took)} while it waits for something else"
             text = f"it waits: {label.kind} {label.detail}".rstrip()
             fix = "end the transaction or the iteration first"
-            yield Finding("L6", "warning", title, text, fix, label.at, case.name)
+            yield Finding("L6", "warning", title, text, fix, case.line(label.at), case.name)
 
 
 def serial(case: Case) -> Iterator[Finding]:
@@ -101,7 +112,7 @@ def serial(case: Case) -> Iterator[Finding]:
     if pairs and took > SERIAL and (first := pairs[0][0].label) is not None:
         title = f"{case.name} runs {len(pairs) + 1} queries one after the other"
         text = f"{ms(took)} could be saved where a query does not need what the one before it found"
-        yield Finding("L7", "hint", title, text, "await asyncio.gather(a, b)", first.at, case.name)
+        yield Finding("L7", "hint", title, text, "await asyncio.gather(a, b)", case.line(first.at), case.name)
 
 
 def is_read(span: Span) -> bool:
@@ -114,7 +125,7 @@ def repeated(case: Case) -> Iterator[Finding]:
     labels = [each.label for each in case.waits("query") if each.label and not each.label.goes_on]
     for sql, times in Counter(each.detail for each in labels).items():
         if times >= REPEATED and not sql.startswith(("SAVEPOINT", "RELEASE")):
-            at = next(each.at for each in labels if each.detail == sql)
+            at = case.line(next(each.at for each in labels if each.detail == sql))
             title = f"{case.name} runs the same query {times} times"
             yield Finding("L8", "warning", title, sql, "one query with IN :ids, or a JOIN", at, f"{case.name} {sql}")
 
@@ -146,7 +157,7 @@ def leaked(case: Case, now: float) -> Iterator[Finding]:
     if record.parent is not None and record.parent.ended and now - record.parent.ended > LEAKED:
         title = f"{case.name} goes on {ms(now - record.parent.ended)} after its request"
         fix = "await it, use asyncio.TaskGroup, or start it in the lifespan"
-        yield Finding("L10", "warning", title, "", fix, record.made, case.name)
+        yield Finding("L10", "warning", title, "", fix, case.line(), case.name)
 
 
 def ran_on(case: Case, gone: float, now: float) -> Iterator[Finding]:
@@ -154,4 +165,4 @@ def ran_on(case: Case, gone: float, now: float) -> Iterator[Finding]:
     if now - gone > RAN_ON:
         title = f"{case.name} runs on {ms(now - gone)} after its client has gone"
         fix = 'on_disconnect="cancel" for its route, or ask request.is_gone'
-        yield Finding("L14", "hint", title, "nobody will read the answer", fix, None, case.name)
+        yield Finding("L14", "hint", title, "nobody will read the answer", fix, case.line(), case.name)

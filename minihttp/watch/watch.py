@@ -34,9 +34,9 @@ from .loop import Ping, WatchedLoop, idle_time
 from .outlet import Outlet
 from .pages import Page
 from .recorder import Hold, Recorder
-from .records import PREFIX, TOUR, Block, Snapshot
+from .records import PREFIX, TOUR, Block, Record, Snapshot
 from .snapshot import Lanes
-from .source import Place
+from .source import Place, declared
 from .watchdog import Watchdog
 
 __all__ = ["Watch", "watched"]
@@ -52,9 +52,12 @@ Find = Callable[[str, str], tuple[Route, Mapping[str, Any]] | None]
 
 
 @contextmanager
-def watched(handler: Handler, options: Options, find: Find | None = None) -> Iterator[Server]:
-    """A server for the handler, watched within the block: `with watched(app, options) as server: ...`."""
-    watch = Watch(handler, find, options.watch_hosts, options.watch_limit)
+def watched(handler: Handler, options: Options, find: Find | None = None, where: str = "") -> Iterator[Server]:
+    """A server for the handler, watched within the block: `with watched(app, options) as server: ...`.
+
+    `where` is "file.py:12", the making of the application.
+    """
+    watch = Watch(handler, find, options.watch_hosts, options.watch_limit, where)
     server = Server(watch.handle, options, trace=watch.recorder)
     watch.start(server)
     try:
@@ -66,14 +69,18 @@ def watched(handler: Handler, options: Options, find: Find | None = None) -> Ite
 class Watch:
     """Watches the handler of one server.
 
-    `find(method, path)` is the router's; `hosts` may ask for `/_loop` from elsewhere; `limit` is in seconds.
+    `find(method, path)` is the router's; `hosts` may ask for `/_loop` from elsewhere; `limit` is in seconds; `where` is
+    "file.py:12", where the application was made.
     """
 
-    def __init__(self, handler: Handler, find: Find | None = None, hosts: str = "", limit: float = LIMIT) -> None:
+    def __init__(
+        self, handler: Handler, find: Find | None = None, hosts: str = "", limit: float = LIMIT, where: str = ""
+    ) -> None:
         self.recorder = Recorder(limit, perf_counter, self._unread, self._look_at_the_queue)
         self.cards = Cards()
         self._handler = handler
         self._find = find
+        self._where = Place.at(where) if where else declared(handler)
         self._page = Page(self, hosts)
         self._asked = 0  # requests for what is shown here; of these run now
         self._own: set[asyncio.Task[None]] = set()
@@ -110,7 +117,7 @@ class Watch:
             ping = Ping(loop, recorder.late)
         name = "uvloop" if type(loop).__module__.startswith("uvloop") else "asyncio"
         self.lanes = Lanes(recorder, self.route_of, name)
-        self.judge = Judge(recorder, self.lanes, self.cards)
+        self.judge = Judge(recorder, self.lanes, self.cards, self.declared_of)
         self.watchdog = Watchdog(recorder.turns, ping, recorder.clock, recorder.limit, self._beat, self._look_around)
         self.judge.samples, self.judge.machine = self.watchdog.samples, self.watchdog.machine
         self._thread = threading.get_ident()
@@ -168,7 +175,8 @@ class Watch:
             if most and waiting > most / 2:
                 title = f"{waiting} connections wait to be accepted, of {most} that may"
                 fix = "add workers, or raise backlog; see what holds the loop up"
-                self._told.append((Finding("L13", "warning", title, "", fix, about="backlog"), self.recorder.clock()))
+                told = Finding("L13", "warning", title, "", fix, about="backlog", declared=self._where)
+                self._told.append((told, self.recorder.clock()))
         return sum(waiting for waiting, _ in found)
 
     # -- what the process tells ------------------------------------------------------------------------------------
@@ -181,7 +189,7 @@ class Watch:
             self.judge.pauses.append((self._collecting, now))
             title = f"A garbage collection took {(now - self._collecting) * 1000:.0f} ms"
             fix = "gc.freeze() once the application has started"
-            self._told.append((Finding("L15", "hint", title, "", fix, about="gc"), now))
+            self._told.append((Finding("L15", "hint", title, "", fix, about="gc", declared=self._where), now))
 
     def _on_warning(
         self,
@@ -198,10 +206,9 @@ class Watch:
             record: Any = current.record
             during = f"during {self.lanes.name(record)}" if record is not None else ""
             title = f"{found[1]} was called and never awaited"
-            place = Place(filename, lineno)
-            self._told.append(
-                (Finding("L9", "error", title, during, "put await before it", place), self.recorder.clock())
-            )
+            place, route = Place(filename, lineno), self.declared_of(record) if record is not None else None
+            told = Finding("L9", "error", title, during, "put await before it", place, declared=route)
+            self._told.append((told, self.recorder.clock()))
         self._show_warning(message, category, filename, lineno, file, line)
 
     def _unread(self, since: float) -> Mapping[Any, float]:
@@ -220,6 +227,19 @@ class Watch:
             if found is not None:
                 return found[0].pattern.text
         return "(no route)"
+
+    def declared_of(self, record: Record | None) -> Place | None:
+        """The line that speaks for a record, its route's; for what belongs to no route the application's."""
+        asked = record and (record.parent or record)
+        if self._find is None or asked is None:
+            return self._where
+        if asked.path.startswith(TOUR):
+            return None
+        with suppress(HTTPError):
+            found = self._find(asked.method, asked.path)
+            if found is not None:
+                return declared(found[0].handler) or Place.at(found[0].where)
+        return self._where
 
     def snapshot(self, since: float = 0.0) -> Snapshot:
         """Everything there is to see, from any thread; of the lanes those that lived after `since` (the clock's)."""

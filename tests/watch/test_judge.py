@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections import deque
 from typing import Any
 
@@ -18,19 +19,27 @@ from minihttp.watch.source import Place
 from minihttp.watch.watchdog import Sample
 
 from .recording import Clock
+from .test_lints import PROVOKE, record
 
+MUTED = Place(__file__, sys._getframe().f_lineno)  # loop: ok
 SLEEP = Blame(Place(__file__, 10), "report", "time.sleep(0.12)", root=1)
 
 
 class Case:
-    """A judge whose witnesses the test makes up. Times are seconds on a clock that began at 100."""
+    """A judge whose witnesses the test makes up. Times are seconds on a clock that began at 100.
+
+    `muted` are the records whose route is muted, and None for the application.
+    """
 
     def __init__(self) -> None:
         self.clock = Clock()
         self.recorder = Recorder(0.05, self.clock)
         self.lanes = Lanes(self.recorder, lambda method, path: path, "asyncio")
         self.cards = Cards()
-        self.judge = Judge(self.recorder, self.lanes, self.cards)
+        self.muted: set[Record | None] = set()
+        self.judge = Judge(
+            self.recorder, self.lanes, self.cards, lambda record: MUTED if record in self.muted else None
+        )
 
     def record(self, path: str = "/report", begun: float = 100.0, ended: float = 101.0) -> Record:
         record = Record()
@@ -113,6 +122,28 @@ def test_a_muted_line_has_no_card(case: Case) -> None:
         case.block(muted)
     assert case.cards.total == 0
     assert len(case.judge.blocks) == 1, "it is drawn all the same"
+
+
+@pytest.mark.parametrize(
+    ("lint", "seen"), [("L1", [SLEEP]), ("L2", [SLEEP._replace(held_gil=True)]), ("L15", [])], ids=["L1", "L2", "L15"]
+)
+def test_a_muted_route_has_no_card_for_its_blocks(case: Case, lint: str, seen: list[Blame]) -> None:
+    case.judge.machine = lambda start, end: (0.0, 0.01)
+    guilty = case.record()
+    assert case.block(*seen, record=guilty)["lint"] == lint
+    case.muted = {guilty}
+    case.block(*seen, record=guilty)
+    assert case.cards.total == 1
+
+
+def test_what_the_process_does_is_muted_where_the_application_is_made(case: Case) -> None:
+    crowd = [SLEEP._replace(root=each) for each in range(5)]
+    assert [case.block(*seen)["lint"] for seen in (crowd, [])] == ["L4", "L15"]
+    case.muted = {None}
+    for seen in (crowd, []):
+        case.block(*seen)
+    assert case.cards.total == 2
+    assert case.block(SLEEP)["lint"] == "L1", "the line of a callback"
 
 
 def test_a_block_that_nobody_saw_has_no_line(case: Case) -> None:
@@ -221,6 +252,17 @@ def test_lints_look_at_each_finished_record_once(case: Case) -> None:
     assert (card["lint"], card["count"], card["lanes"]) == ("L5", 1, [case.lanes.id(record)])
 
 
+@pytest.mark.parametrize("lint", PROVOKE)
+def test_a_muted_route_has_no_card_at_all(case: Case, lint: str) -> None:
+    made = record(*PROVOKE[lint])
+    case.muted = {made}
+    case.judge.examine(made)
+    assert case.cards.total == 0
+    case.muted.clear()
+    case.judge.examine(made)
+    assert [each["lint"] for each in case.cards.latest()] == [lint]
+
+
 def test_what_a_block_took_is_not_charged_to_those_who_waited(case: Case) -> None:
     case.block(SLEEP)
     record = case.record("/queued")
@@ -247,9 +289,14 @@ def test_the_living_are_looked_at(case: Case) -> None:
     task = case.record("fetch", ended=0.0)
     task.parent, task.made = parent, Place(__file__, 12)
     case.recorder.live = {gone: Connection(), task: None}
+    case.muted = {gone, task}
     for _ in range(2):
         case.clock.go(40)
         case.judge(case.clock.now)
+    assert case.cards.total == 0
+    case.muted.clear()
+    case.clock.go(40)
+    case.judge(case.clock.now)
     assert {(each["lint"], each["at"]) for each in case.cards.latest()} == {
         ("L14", ""),
         ("L10", "tests/watch/test_judge.py:12"),

@@ -20,14 +20,16 @@ from typing import Any
 import pytest
 
 from minihttp import App, Request, Response, Stream, waits
-from minihttp.app import loop_factory
+from minihttp.app import loop_factory, watched
 from minihttp.db import Database
 from minihttp.options import Options
 from minihttp.server.server import Server
 from minihttp.watch import arrivals, pages
 from minihttp.watch import watch as module
 from minihttp.watch.export import trace
-from minihttp.watch.records import Lane, Segment, Snapshot
+from minihttp.watch.metrics import metrics
+from minihttp.watch.records import Lane, Record, Segment, Snapshot
+from minihttp.watch.source import Place
 from minihttp.watch.watch import Watch
 
 PATIENCE = 30.0
@@ -431,6 +433,47 @@ async def test_a_trace_of_real_traffic_has_no_overlap_and_no_loose_arrow(databas
         assert any(start <= each["ts"] <= end for start, end in tracks[each["pid"], each["tid"]])
 
 
+async def test_a_muted_statement_and_a_muted_route_are_drawn_and_have_no_card() -> None:
+    app = App()
+    found: dict[str, Watch] = {}
+
+    def until_seen() -> Callable[[], bool]:
+        samples, end = found["watch"].watchdog.samples, time.perf_counter() + PATIENCE
+        enough = len(samples) + 3
+        return lambda: len(samples) >= enough or time.perf_counter() > end
+
+    @app.get("/statement")
+    async def statement(request: Request) -> str:
+        seen = until_seen()
+        while not seen():
+            time.sleep(
+                0.05,
+            )  # loop: ok
+        return "slept"
+
+    @app.get("/route")
+    async def route(request: Request) -> str:  # loop: ok
+        seen = until_seen()
+        while not seen():
+            time.sleep(0.05)
+        return "slept"
+
+    @app.get("/named")
+    async def named(request: Request) -> str:
+        seen = until_seen()
+        while not seen():
+            time.sleep(0.05)
+        return "slept"
+
+    async with serving(app) as (watch, server):
+        found["watch"] = watch
+        for path in ("/statement", "/route", "/named"):
+            await get(server, path)
+        await until(lambda: [each for each in watch.cards.latest() if each["text"].startswith("GET /named")])
+        assert {"GET /statement", "GET /route", "GET /named"} <= {each["name"] for each in watch.judge.blocks}
+        assert not [each for each in watch.cards.latest() if each["text"].startswith(("GET /statement", "GET /route"))]
+
+
 async def test_linux_tells_what_has_arrived_and_was_not_read_or_accepted() -> None:
     listener = socket.create_server(("127.0.0.1", 0), backlog=8)
     clients = [socket.create_connection(listener.getsockname()) for _ in range(3)]
@@ -469,6 +512,11 @@ async def test_a_coroutine_that_nobody_awaited_is_found_with_its_request() -> No
     app = App()
     shown: list[str] = []
 
+    @app.get("/meant")
+    async def meant(request: Request) -> str:  # loop: ok
+        forgotten()  # type: ignore[unused-coroutine]  # the same, and muted
+        return "done"
+
     @app.get("/forget")
     async def forget(request: Request) -> str:
         forgotten()  # type: ignore[unused-coroutine]  # the mistake that is found
@@ -478,14 +526,16 @@ async def test_a_coroutine_that_nobody_awaited_is_found_with_its_request() -> No
         warnings.simplefilter("always")
         warnings.showwarning = lambda message, *rest: shown.append(str(message))
         async with serving(app) as (watch, server):
+            await get(server, "/meant")
             await get(server, "/forget")
             warnings.warn("another", stacklevel=1)
             await until(lambda: "L9" in lints(watch))
             [card] = watch.cards.latest()
-            assert card["title"] == "forgotten was called and never awaited"
+            assert (card["title"], card["count"]) == ("forgotten was called and never awaited", 1)
             assert card["text"] == "during GET /forget"
             assert card["at"].startswith("tests/watch/test_watch.py:")
-    assert shown == ["coroutine 'forgotten' was never awaited", "another"], "all go on to whoever showed them before"
+    never = "coroutine 'forgotten' was never awaited"
+    assert shown == [never, never, "another"], "all go on to whoever showed them before"
 
 
 async def test_a_long_garbage_collection_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -556,6 +606,52 @@ async def test_the_last_change_of_a_gauge_shows_though_nobody_runs_any_more() ->
     async with serving(App()) as (watch, _):
         for tank.used in (1, 2):
             await until(lambda: [each[1] for each in list(watch.recorder.gauges.get(tank, ()))][-1:] == [tank.used])
+
+
+async def test_what_no_route_did_is_muted_where_the_application_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = App()  # loop: ok
+    monkeypatch.setattr(module, "backlog", lambda sock: (5, 8))
+    monkeypatch.setattr(module, "PAUSE", 0.0)
+    with watched(app, Options(port=0)) as server:
+        handler: Any = server._handler
+        watch: Watch = handler.__self__
+        await server.start()
+        watch.watchdog.stop()
+        gc.collect()
+        assert watch._told
+        watch._look_at_the_queue()
+        watch._beat(watch.recorder.clock())
+        await server.stop(0)
+    assert not watch._told
+    assert watch.cards.total == 0
+
+
+def test_whose_line_speaks_for_a_record() -> None:
+    app = App()
+
+    @app.get("/own")
+    async def own(request: Request) -> str:
+        return "own"
+
+    app.get("/metrics")(metrics)
+    watch = Watch(app, app.router.find, where="app.py:1")
+
+    def record(path: str, parent: Record | None = None) -> Record:
+        made = Record()
+        made.method, made.path, made.parent = "GET", path, parent
+        return made
+
+    def line(record: Record) -> str:
+        found = watch.declared_of(record)
+        return found.text() if found else ""
+
+    assert line(record("/own")) == line(record("fetch", record("/own"))) == '@app.get("/own")'
+    assert line(record("/metrics")) == 'app.get("/metrics")(metrics)', "where another's function got its route"
+    for each in (None, record("/nothing"), record("/%ff")):
+        assert watch.declared_of(each) == Place("app.py", 1)
+    assert watch.declared_of(record("/_loop/demo/sleep")) is None
+    watch = Watch(ok)
+    assert line(record("/")) == "async def ok(request: Request) -> Response:"
 
 
 async def test_everything_is_as_before_when_it_has_stopped() -> None:
