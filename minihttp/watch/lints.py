@@ -10,19 +10,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from math import inf
 from typing import NamedTuple
 
 from .cards import Finding
-from .records import Record, Span, State
+from .records import Label, Record, Span, State
 from .source import Place
 
 __all__ = ["LINTS", "Case", "leaked", "ran_on"]
 
 GREEDY = 0.02  # seconds of running, in pieces each of which is below the limit
+SHARE = 0.1  # of the time it waits, that it runs: a stream that runs now and then is not greedy, however long it lives
 QUEUED = 0.05  # seconds in the queue for a database connection
 HELD = 0.02  # seconds that a connection is kept while something else is awaited
 SERIAL = 0.005  # seconds spent on queries of which each waits for the one before
-REPEATED = 5  # times the same SQL in one request
+REPEATED = 5  # times the same SQL in a row
+REST = 0.1  # seconds between two queries that are not in a row
+NO_QUERIES = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE")
 SLOW = 1.0  # seconds that a client takes
 LEAKED = 30.0  # seconds that a task outlives its request
 RAN_ON = 1.0  # seconds that a handler goes on without a client
@@ -64,10 +68,12 @@ def ms(seconds: float) -> str:
 
 def greedy(case: Case) -> Iterator[Finding]:
     """L3: much running in pieces, of which none is long enough to be called a block."""
-    if case.record.spans is None or case.record.ran <= GREEDY:
+    spans = case.record.spans
+    if spans is None or case.record.ran <= GREEDY:
         return
-    runs = [case.length(each) for each in case.record.spans if each.state is State.RUN]
-    if len(runs) > 2 and sum(runs) > GREEDY and max(runs) < case.limit and sum(runs) > 3 * max(runs):
+    runs = [case.length(each) for each in spans if each.state is State.RUN]
+    much = max(GREEDY, SHARE * sum(each.end - each.start for each in spans if each.state is State.WAIT))
+    if len(runs) > 2 and sum(runs) > much and max(runs) < case.limit and sum(runs) > 3 * max(runs):
         title = f"{case.name} runs {ms(sum(runs))} in {len(runs)} pieces"
         fix = "everybody else waits that long in all: do less, or do it in a process"
         yield Finding("L3", "warning", title, "", fix, case.line(), case.name)
@@ -121,13 +127,27 @@ def is_read(span: Span) -> bool:
 
 
 def repeated(case: Case) -> Iterator[Finding]:
-    """L8: the same SQL again and again (N+1)."""
-    labels = [each.label for each in case.waits("query") if each.label and not each.label.goes_on]
-    for sql, times in Counter(each.detail for each in labels).items():
-        if times >= REPEATED and not sql.startswith(("SAVEPOINT", "RELEASE")):
-            at = case.line(next(each.at for each in labels if each.detail == sql))
-            title = f"{case.name} runs the same query {times} times"
-            yield Finding("L8", "warning", title, sql, "one query with IN :ids, or a JOIN", at, f"{case.name} {sql}")
+    """L8: the same SQL again and again (N+1). Whoever asks every few seconds means to."""
+    for burst in bursts(case):
+        for sql, times in Counter(each.detail for each in burst).items():
+            if times >= REPEATED and not sql.startswith(NO_QUERIES):
+                at = case.line(next(each.at for each in burst if each.detail == sql))
+                title, fix = f"{case.name} runs the same query {times} times", "one query with IN :ids, or a JOIN"
+                yield Finding("L8", "warning", title, sql, fix, at, f"{case.name} {sql}")
+
+
+def bursts(case: Case) -> Iterator[list[Label]]:
+    """Its queries, those together of which each comes soon after the one before."""
+    burst: list[Label] = []
+    end = inf
+    for each in case.waits("query", "connection"):
+        if each.start - end > REST and case.own(end, each.start) > REST:
+            yield burst
+            burst = []
+        end = each.end
+        if each.label and each.label.kind == "query" and not each.label.goes_on:
+            burst.append(each.label)
+    yield burst
 
 
 def slow_client(case: Case) -> Iterator[Finding]:

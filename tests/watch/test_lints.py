@@ -68,6 +68,7 @@ MUST_NOT: dict[str, list[Part]] = {
     "nothing": [("run", 0.001)],
     "L3: one long piece is a block": [("run", 0.045), ("wait", 0.01, WAIT), ("run", 0.001), ("wait", 0.01, WAIT)],
     "L3: little work": [part for _ in range(8) for part in (("run", 0.002), ("wait", 0.001, WAIT))],  # type: ignore[misc]  # both are parts
+    "L3: a stream": [("run", 0.001), ("wait", 1.0, WAIT)] * 100,
     "L5: soon free": [("run", 0.001), ("wait", 0.04, Label("connection", "4/4", AT))],
     "L6: the query itself": [("run", 0.001), ("wait", 0.2, query("UPDATE a SET b = ?"), 99.9)],
     "L6: nothing held": [("run", 0.001), ("wait", 0.2, Label("sleep", "", AT), 0.0)],
@@ -80,6 +81,8 @@ MUST_NOT: dict[str, list[Part]] = {
     "L8: four times": repeated(4),
     "L8: one that waits often": repeated(4) + [("wait", 0.001, query()._replace(goes_on=True))] * 9,
     "L8: savepoints": repeated(6, "SAVEPOINT s1"),
+    "L8: commits": repeated(6, "COMMIT"),
+    "L8: a stream that asks now and then": [*repeated(1), *repeated(1, "SELECT 2"), ("wait", 5.0, WAIT)] * 6,
     "L11: a quick client": [("run", 0.001), ("wait", 0.9, Label("body", "", AT))],
     "L11: two things": [("wait", 0.6, Label("body", "", AT)), ("wait", 0.6, Label("client", "", AT))],
     "L12: soon read": [("arrived", 0.01), ("run", 0.001)],
@@ -94,6 +97,23 @@ def test_it_is_found(lint: str) -> None:
 @pytest.mark.parametrize("name", MUST_NOT)
 def test_it_is_not_found(name: str) -> None:
     assert found(record(*MUST_NOT[name])) == []
+
+
+def test_waiting_for_its_turn_makes_no_request_less_greedy() -> None:
+    parts: list[Part] = [("run", 0.004), ("wait", 0.001, WAIT), ("woken", 0.1)]
+    assert found(record(*parts * 8)) == ["L3"]
+
+
+@pytest.mark.parametrize("label", [query()._replace(goes_on=True), Label("connection", "4/4", AT)])
+def test_what_a_query_waits_for_does_not_part_it_from_the_next(label: Label) -> None:
+    parts: list[Part] = [("wait", 0.2, label), ("wait", 0.001, query())]
+    assert "L8" in found(record(*parts * 5))
+
+
+def test_a_block_does_not_part_two_queries() -> None:
+    parts: list[Part] = [("run", 0.2), ("wait", 0.001, query())]
+    assert found(record(*parts * 5)) == []
+    assert found(record(*parts * 5), lambda start, end: 0.0) == ["L8"]
 
 
 @pytest.mark.parametrize("lint", ["L3", "L5", "L6", "L7", "L11"])
