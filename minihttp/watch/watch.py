@@ -219,9 +219,11 @@ class Watch:
     # -- what others read ------------------------------------------------------------------------------------------
 
     def route_of(self, method: str, path: str) -> str:
-        """The template of a path: `/users/{id}`. A path that no route has is not shown."""
-        if self._find is None or path.startswith(PREFIX):
+        """The template of a path: `/users/{id}`. A path that no route has is not shown: a part of it may be a value."""
+        if f"{path}/".startswith(f"{PREFIX}/"):
             return path
+        if self._find is None:
+            return "(bare handler)"
         with suppress(HTTPError):
             found = self._find(method, path)
             if found is not None:

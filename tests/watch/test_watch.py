@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import logging
 import socket
 import sys
 import threading
@@ -54,6 +55,12 @@ async def serving(app: App, **options: Any) -> AsyncIterator[tuple[Watch, Server
         # Nobody is judged by what else this machine does.
         watch.judge.machine = lambda start, end: (0.0, end - start)
         yield watch, server
+
+
+def watch_behind(server: Server) -> Watch:
+    handler: Any = server._handler
+    watch: Watch = handler.__self__
+    return watch
 
 
 async def connect(server: Server) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -474,6 +481,32 @@ async def test_a_muted_statement_and_a_muted_route_are_drawn_and_have_no_card() 
         assert not [each for each in watch.cards.latest() if each["text"].startswith(("GET /statement", "GET /route"))]
 
 
+async def test_neither_a_path_nor_a_local_variable_is_shown(caplog: pytest.LogCaptureFixture) -> None:
+    async def bare(request: Request) -> Response:
+        secret, samples = request.headers["authorization"], watch.watchdog.samples
+        end = time.perf_counter() + PATIENCE
+        while len(samples) < 3 and time.perf_counter() < end:
+            time.sleep(0.05)
+        return Response(secret.encode())
+
+    caplog.set_level(logging.INFO)
+    with watched(bare, Options(port=0)) as server:
+        watch = watch_behind(server)
+        watch.judge.machine = lambda start, end: (0.0, end - start)
+        await server.start()
+        reader, writer = await connect(server)
+        writer.write(b"GET /t0ken/1 HTTP/1.1\r\nhost: a\r\nauthorization: passw0rd\r\nconnection: close\r\n\r\n")
+        assert (await reader.read()).endswith(b"passw0rd")
+        writer.close()
+        await until(lambda: "L1" in lints(watch))
+        told = f"{watch.snapshot()} {caplog.text}"
+        await server.stop(0)
+    assert "GET (bare handler)" in told
+    assert "The loop was blocked" in caplog.text
+    assert "passw0rd" not in told
+    assert "t0ken" not in told
+
+
 async def test_linux_tells_what_has_arrived_and_was_not_read_or_accepted() -> None:
     listener = socket.create_server(("127.0.0.1", 0), backlog=8)
     clients = [socket.create_connection(listener.getsockname()) for _ in range(3)]
@@ -613,8 +646,7 @@ async def test_what_no_route_did_is_muted_where_the_application_is_made(monkeypa
     monkeypatch.setattr(module, "backlog", lambda sock: (5, 8))
     monkeypatch.setattr(module, "PAUSE", 0.0)
     with watched(app, Options(port=0)) as server:
-        handler: Any = server._handler
-        watch: Watch = handler.__self__
+        watch = watch_behind(server)
         await server.start()
         watch.watchdog.stop()
         gc.collect()
@@ -681,7 +713,9 @@ async def test_the_snapshot_counts_and_leaves_itself_out() -> None:
         assert set(snapshot) == set(Snapshot.__annotations__)
         assert watch.gauge()["requests_total"] == 4
         assert watch.held_by(None) is None
-    assert Watch(ok).route_of("GET", "/a%zz") == "/a%zz"
+    assert Watch(ok).route_of("GET", "/a%zz") == "(bare handler)"
+    assert Watch(ok).route_of("GET", "/_loop-token") == "(bare handler)"
+    assert Watch(ok).route_of("GET", "/_loop") == "/_loop"
     assert Watch(ok, App().router.find).route_of("GET", "/%ff") == "(no route)"
     assert Watch(ok, App().router.find).route_of("POST", "/_loop/demo/wait") == "/_loop/demo/wait"
 
