@@ -40,8 +40,8 @@ FIXES = [
     (r"hashlib|pbkdf2|scrypt|bcrypt|argon2|zlib|gzip|bz2|lzma", f"it works without the GIL: {THREAD}"),
     (r"json|pickle|re\.|\.(encode|decode|sub|match|search)$|deepcopy", "CPU work: do less of it, or in a process"),
 ]
-CPU = "CPU work: await asyncio.sleep(0) in between, or do it in a process (concurrent.futures.ProcessPoolExecutor)"
-HELD = "it holds the GIL, so a thread does not help: do it in a process (concurrent.futures.ProcessPoolExecutor)"
+CPU = "CPU work: do it in a process (ProcessPoolExecutor); in a thread the loop turns, but shares the GIL with it"
+HELD = "it holds the GIL, so a thread does not help: do it in a process (ProcessPoolExecutor)"
 # Below these frames, seen from the inside, lies the program that started the loop.
 LOOP = re.compile(r"/asyncio/(runners|base_events|events|unix_events)\.py$")
 

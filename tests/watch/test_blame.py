@@ -352,10 +352,10 @@ FIX_TEXTS = {
     "input()": "type",
     "gzip.compress(data)": "without the GIL",
     "future.result()": "asyncio's own",
-    "value = compute(1)": "CPU work",
+    "value = compute(1)": "do it in a process",
     'Path("/a").open("rb").read(1)': "slow files",
     'connection.cursor().execute("SELECT 1")': "db.all",
-    "name": "CPU work",
+    "name": "in a thread the loop turns, but shares the GIL",
 }
 
 

@@ -19,7 +19,7 @@ const STEPS = [
   {
     title: "Story 2: a handler that computes",
     before: "No sleep this time: a handler that just computes for a while in Python, while others come.",
-    after: "The same red band. To the loop it makes no difference what the thread is kept for. asyncio.sleep would not help here; a thread or a process of its own does.",
+    after: "The same red band. To the loop it makes no difference what the thread is kept for, and asyncio.sleep is no cure. Do it in a process; in a thread the loop turns, but shares the GIL with it.",
     asks: [["wait", 3], ["compute", 1], ["wait", 3]],
   },
   {
