@@ -111,7 +111,7 @@ class Compiled:
     """
 
     __slots__ = (
-        "_distinct", "_needs_list", "_parts", "_slots", "_types", "names", "sql", "statement", "style",
+        "_bare", "_distinct", "_parts", "_slots", "_types", "names", "sql", "statement", "style",
     )  # fmt: skip
 
     def __init__(self, sql: str, style: Style) -> None:
@@ -123,7 +123,7 @@ class Compiled:
         self._parts, self._slots = _placeholders(tokens)
         self.names = tuple(name for name, _ in self._slots)
         self._distinct = len(set(self.names))
-        self._needs_list = any(slot == BARE_LIST for _, slot in self._slots)
+        self._bare = [place for place, (_, slot) in enumerate(self._slots) if slot == BARE_LIST]
         self._types = MYSQL_TYPES if style == "mysql" else SQLITE_TYPES
         text = self._join(["%s" if style == "mysql" else "?"] * len(self.names), bool(self.names))
         code = _code(tokens)
@@ -154,7 +154,7 @@ class Compiled:
         """
         if len(params) != self._distinct:
             raise self._wrong_names(params)
-        if not self._needs_list:
+        if not self._bare:
             types = self._types
             try:
                 return self.statement, tuple([types[type(value := params[name])](value) for name in self.names])
@@ -176,12 +176,13 @@ class Compiled:
                 )
             else:
                 bound.append([self._value(name, value)])
-        padded = list(map(_padded, bound))
+        padded = [each if len(each) < 3 else _padded(each) for each in bound]
         if sum(map(len, padded)) <= MAX_PADDED:
             bound = padded
         mark = "%s" if self.style == "mysql" else "?"
-        inner = [", ".join([mark] * len(items)) or NOTHING[self.style] for items in bound]
-        marks = [f"({each})" if slot == BARE_LIST else each for each, (_, slot) in zip(inner, self._slots, strict=True)]
+        marks = [mark if len(each) == 1 else ", ".join([mark] * len(each)) or NOTHING[self.style] for each in bound]
+        for place in self._bare:
+            marks[place] = f"({marks[place]})"
         flat = tuple(chain.from_iterable(bound))
         return replace(self.statement, text=self._join(marks, bool(flat))), flat
 
@@ -219,7 +220,7 @@ def _kind(value: Any) -> str:
 
 def _padded(items: list[Any]) -> list[Any]:
     size = len(items)
-    return items if size <= 2 else items + items[-1:] * ((1 << (size - 1).bit_length()) - size)
+    return items + items[-1:] * ((1 << (size - 1).bit_length()) - size)
 
 
 def _placeholders(tokens: Sequence[Token]) -> tuple[list[str], list[tuple[str, int]]]:
