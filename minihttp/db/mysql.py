@@ -15,15 +15,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from asyncmy import errors as driver_errors
-from asyncmy.connection import Connection
+from asyncmy.connection import Connection, PreparedStatement
 from asyncmy.constants.CLIENT import DEPRECATE_EOF, FOUND_ROWS, MULTI_STATEMENTS
 from asyncmy.cursors import Cursor, SSCursor
 
 from . import mysql_errors
-from .errors import DatabaseError, QueryError, Unavailable
+from .errors import DatabaseError, QueryError, Unavailable, UsageError
 from .hosts import Address, Hosts, host_and_port, obstacle
 from .piecemeal import Piecemeal
-from .session import Answer, Isolation, Session, Stream
+from .session import Answer, Isolation, Session, Stream, answer, columns_of
 from .sql import Statement, Values
 from .tls import tls_context
 from .url import DatabaseURL, Engine
@@ -43,6 +43,12 @@ ROWS_AT_ONCE = 500
 SIDE_CONNECTIONS = 2
 # Ways to log in that show the password, or nearly, to whom it is sent.
 REVEALING = frozenset({b"mysql_clear_password", b"dialog", b"mysql_old_password"})
+# What is private to the driver: without one of these a query would fail midway, or what is overridden do nothing.
+NEEDED = (
+    (PreparedStatement, "_execute_cursor"), (Cursor, "_rows"), (Cursor, "_show_warnings"),
+    (Connection, "_get_auth_plugin_handler"), (Connection, "_get_server_information"), (Connection, "_proto"),
+    (Connection, "_result"), (Connection, "_stream_broken"), (Connection, "_transport"),
+)  # fmt: skip
 
 
 class QuietCursor(Cursor):
@@ -85,6 +91,8 @@ class MySQLConnector:
     """Makes sessions: with several hosts in the URL, on the first that answers and can write."""
 
     def __init__(self, url: DatabaseURL) -> None:
+        if lost := [f"{kind.__name__}.{name}" for kind, name in NEEDED if not hasattr(kind, name)]:
+            raise UsageError(f"this release of asyncmy has no {lost[0]}, which minihttp needs: install asyncmy 0.2.18")
         self._url = url
         self._hosts = Hosts(url.hosts)
         self._share = url.options.connect_timeout / len(url.hosts)  # else a silent host would use up the others' time
@@ -362,14 +370,6 @@ class MySQLStream(Stream):
     async def discard(self) -> None:
         while await self.fetch():
             pass
-
-
-def answer(columns: tuple[str, ...], rows: Any, affected: int, insert_id: int) -> Answer:
-    return columns, rows or (), len(rows) if columns else affected, insert_id or None
-
-
-def columns_of(description: Any) -> tuple[str, ...]:
-    return tuple([column[0] for column in description or ()])
 
 
 def code_and_text(error: driver_errors.Error) -> tuple[int, str]:

@@ -18,7 +18,7 @@ from .errors import UsageError
 from .sql import Statement, Values
 from .url import Engine
 
-__all__ = ["ISOLATION_LEVELS", "Answer", "Isolation", "Session", "Stream"]
+__all__ = ["ISOLATION_LEVELS", "Answer", "Isolation", "Session", "Stream", "answer", "columns_of"]
 
 Isolation = Literal["read uncommitted", "read committed", "repeatable read", "serializable"]
 ISOLATION_LEVELS: tuple[Isolation, ...] = ("read uncommitted", "read committed", "repeatable read", "serializable")
@@ -27,6 +27,16 @@ ISOLATION_LEVELS: tuple[Isolation, ...] = ("read uncommitted", "read committed",
 # What a statement gave: the names of the columns and rows of values, or none of them; a count, and the id of a new row
 # (None where there is none). A bare tuple: one with names for its places takes four times as long to make.
 Answer = tuple[tuple[str, ...], Sequence[Sequence[Any]], int, int | None]
+
+
+def columns_of(description: Any) -> tuple[str, ...]:
+    """The names in the description of a driver's cursor."""
+    return tuple([column[0] for column in description or ()])
+
+
+def answer(columns: tuple[str, ...], rows: Any, affected: int, insert_id: int) -> Answer:
+    """The answer of a driver that tells 0 for no id, and counts rows of a table alone."""
+    return columns, rows or (), len(rows) if columns else affected, insert_id or None
 
 
 class Stream(ABC):

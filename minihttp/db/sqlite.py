@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import aiosqlite
 
 from .errors import DatabaseError, DataError, Deadlock, IntegrityError, LockTimeout, QueryError, Unavailable
-from .session import Answer, Isolation, Session, Stream
+from .session import Answer, Isolation, Session, Stream, columns_of
 from .sql import Statement, Values
 from .url import DatabaseURL, Engine
 
@@ -58,7 +58,7 @@ class OneTrip(sqlite3.Connection):
         """Run a statement in the connection's thread; `fetchall` of what it returns is an `Answer`."""
         cursor = super().execute(sql, parameters)
         rows = cursor.fetchall()
-        columns = tuple([column[0] for column in cursor.description or ()])
+        columns = columns_of(cursor.description)
         changed = max(cursor.rowcount, 0)
         return Done((columns, rows, changed or len(rows), cursor.lastrowid if changed else None))
 
@@ -209,7 +209,7 @@ class SQLiteSession(Session):
             # Kept at once, for `restore`: until it is closed, an interrupted one interrupts what is run after it too.
             self._stream = stream = SQLiteStream(self, cursor)
             await self.patiently(lambda: cursor.execute(statement.text, values))
-            stream.columns = tuple([column[0] for column in cursor.description or ()])
+            stream.columns = columns_of(cursor.description)
             return stream
         except BaseException as error:
             self.explain(error)

@@ -24,6 +24,7 @@ from minihttp.db import (
     Timeout,
     Unavailable,
     UsageError,
+    mysql,
 )
 from minihttp.db.rows import row_values
 from minihttp.db.sql import Statement
@@ -59,6 +60,12 @@ async def test_how_a_session_is_set_up(db):
     assert (row.autocommit, row.zone, row.charset) == (1, "+00:00", "utf8mb4")
     assert "STRICT_ALL_TABLES" in row["mode"]
     assert "NO_BACKSLASH_ESCAPES" not in row["mode"]
+
+
+async def test_a_release_of_the_driver_without_what_is_needed_of_it(mysql_url, monkeypatch):
+    monkeypatch.setattr(mysql, "NEEDED", [*mysql.NEEDED, (Connection, "_gone")])
+    with pytest.raises(UsageError, match=r"has no Connection\._gone, which minihttp needs: install asyncmy"):
+        await Database(mysql_url).open()
 
 
 async def test_strict_about_values(db):
