@@ -42,11 +42,19 @@ def test_every_module_and_file_that_is_referred_to_is_there() -> None:
 
 
 def test_each_kind_of_wait_has_its_look_and_each_state_its_words() -> None:
-    looks = re.findall(r"^  (\w+): \[", FILES["look.js"].partition("export const KINDS")[2].partition("};")[0], re.M)
-    assert looks == list(dict.fromkeys(looks))
-    assert set(looks) == set(KINDS)
+    kind = r'^  (\w+): \["#[0-9a-f]{6}", (\d+), "(\w+)", "[^"]+"\],$'
+    looks = re.findall(kind, FILES["look.js"], re.M)
+    names = [name for name, _, _ in looks]
+    assert names == list(dict.fromkeys(names))
+    assert set(names) == set(KINDS)
     words = FILES["picture.js"].partition("function tipOf(")[2]
     assert set(re.findall(r"^    (\w+): `", words, re.M)) == {state.value for state in State}
+    # Without its color, too, no kind looks like another. Dots and crosses are the same after a quarter of a turn.
+    shapes = [(texture, int(angle) % (90 if texture in ("dots", "cross") else 180)) for _, angle, texture in looks]
+    assert len(set(shapes)) == len(shapes)
+    assert "90" not in {angle for _, angle, _ in looks}, "that looks like the frame of who could go on"
+    textures = re.findall(r'^  (\w+): \[\d+, "M[^"]+z"\],$', FILES["look.js"], re.M)
+    assert sorted(textures) == sorted({texture for texture, _ in shapes})
 
 
 def test_the_tour_asks_for_what_there_is() -> None:

@@ -4,7 +4,7 @@
 // Invariant: a function of the store and the view. What is narrower than a pixel is joined with its neighbor, so the
 // number of shapes is bounded by the width of the screen.
 
-import { colorOf, element, fillOf, KINDS, patterns } from "./look.js";
+import { colorOf, element, fillOf, KINDS, NARROW, patterns } from "./look.js";
 import { duration, lengthOf } from "./store.js";
 
 export const LEFT = 290; // pixels for the names
@@ -179,14 +179,17 @@ function drawPiece(piece, lane, y, height, scale, guilty) {
   const middle = y + height / 2;
   if (piece.state === "run") {
     const long = guilty.has(lane.id) && piece.end - piece.start > 20;
-    return [bar(scale, piece.start, piece.end, y, height, { ...(long ? { class: "blocked" } : { fill: colorOf(lane.name) }), ...tip })];
+    if (long) return [bar(scale, piece.start, piece.end, y - 2, height + 4, { class: "blocked", ...tip })]; // higher than any other
+    return [bar(scale, piece.start, piece.end, y, height, { fill: colorOf(lane.name), ...tip })];
   }
   if (piece.state === "woken") return [bar(scale, piece.start, piece.end, y + 1.5, height - 3, { class: "woken", ...tip })];
   if (piece.state === "arrived") {
     const x = scale.x(piece.start);
     return [element("line", { x1: x, x2: scale.x(piece.end), y1: middle, y2: middle, class: "arrived", ...tip }), element("circle", { cx: x, cy: middle, r: 2.6, class: "arrived-at", ...tip })];
   }
-  return [bar(scale, piece.start, piece.end, y, height, { fill: fillOf(piece.kind, scale.x(piece.end) - scale.x(piece.start)), ...tip })];
+  const width = scale.x(piece.end) - scale.x(piece.start);
+  const lower = width < NARROW ? height / 4 : 0;
+  return [bar(scale, piece.start, piece.end, y + lower, height - 2 * lower, { fill: fillOf(piece.kind, width), ...tip })];
 }
 
 // Across all rows: nobody could run.
@@ -222,7 +225,7 @@ function tipOf(piece, lane) {
     run: `has the thread for ${took}${many}`,
     woken: `could go on, and waits ${took} for its turn`,
     arrived: `had arrived, and was not read for ${took}`,
-    wait: `waits ${took}${many} for ${KINDS[piece.kind]?.[2] ?? piece.kind}`,
+    wait: `waits ${took}${many} for ${KINDS[piece.kind]?.[3] ?? piece.kind}`,
   }[piece.state];
   return [lane.name, what, piece.detail, piece.at].filter(Boolean).join("\n");
 }
