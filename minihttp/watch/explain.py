@@ -1,25 +1,28 @@
 """What a suspended coroutine waits for, read off the chain of those that await each other.
 
-Owns: the table of the standard library's waits.
-Must not know: requests, records, clocks.
-Invariant: only looks. The coroutine must be suspended; frames are not kept, since they would keep their locals.
+Owns: the table of the standard library's waits, and for how long a sleep has been over.
+Must not know: requests, when anything was recorded.
+Invariant: only looks. The coroutine must be suspended; frames are not kept, since they would keep their locals, and no
+locals are looked at but the timer of a sleep.
 """
 
 from __future__ import annotations
 
 from asyncio import Task
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from time import monotonic
 from types import FrameType
 from typing import Any
 
 from .records import Label, Record
 from .source import Place, is_yours
 
-__all__ = ["explain", "place_of", "stack"]
+__all__ = ["explain", "overdue", "place_of", "stack"]
 
+SLEEP = ("asyncio/tasks.py", "sleep")
 # By file and qualified name. What the application calls decides, not what that calls in turn. Second: the detail.
 WAITS = {
-    ("asyncio/tasks.py", "sleep"): ("sleep", ""),
+    SLEEP: ("sleep", ""),
     ("asyncio/locks.py", "Lock.acquire"): ("lock", "Lock"),
     ("asyncio/locks.py", "Semaphore.acquire"): ("lock", "Semaphore"),
     ("asyncio/locks.py", "Condition.wait"): ("lock", "Condition"),
@@ -53,7 +56,7 @@ def explain(record: Record) -> Label:
     at = place_of(reversed(frames))
     if record.why is not None:
         return Label(*record.why, at)
-    names = [("/".join(frame.f_code.co_filename.rsplit("/", 2)[-2:]), frame.f_code.co_qualname) for frame in frames]
+    names = [name_of(frame) for frame in frames]
     if record.said is not None and not QUERIES.isdisjoint(names):
         return Label(*record.said, at, goes_on=True)
     yours = [number for number, frame in enumerate(frames) if is_yours(frame.f_code.co_filename)]
@@ -65,6 +68,21 @@ def explain(record: Record) -> Label:
     return (
         Label("tasks", "gather", at) if type(record.future).__name__ == "_GatheringFuture" else Label("other", "", at)
     )
+
+
+def overdue(record: Record) -> float:
+    """For how many seconds the `asyncio.sleep` of a suspended record has been over; 0.0 also if it hides that."""
+    for frame in chain(record.coro):
+        if name_of(frame) == SLEEP:
+            # uvloop makes a sleep of less than half a millisecond without a timer.
+            when: Callable[[], float] | None = getattr(frame.f_locals.get("h"), "when", None)
+            return max(0.0, monotonic() - when()) if when is not None else 0.0
+    return 0.0
+
+
+def name_of(frame: FrameType) -> tuple[str, str]:
+    """The file, with its folder, and the qualified name of what runs in a frame."""
+    return "/".join(frame.f_code.co_filename.rsplit("/", 2)[-2:]), frame.f_code.co_qualname
 
 
 def chain(awaiting: Any) -> Iterator[FrameType]:

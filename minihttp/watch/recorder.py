@@ -23,7 +23,7 @@ from weakref import WeakKeyDictionary, WeakSet
 from ..request import Request
 from ..server.service import NAME, Run
 from ..waits import Gauge, current, gauges
-from .explain import explain, place_of, stack
+from .explain import explain, overdue, place_of, stack
 from .loop import Turns
 from .records import RUNNING, SEGMENTS, Label, Record, Span, State
 
@@ -179,6 +179,8 @@ class Recorder:
             if record.why is not None or record.said is not None or now - since > EXPLAINED:
                 label = explain(record)
                 woken = woken or (self.turns.before if label.kind in BY_LOOP else self.turns.now)
+                if label.kind == "sleep" and since < self.held_until and (late := overdue(record)):
+                    woken = now - late  # its time was over while the loop stood
             if record.why is not None:
                 record.said, record.why = record.why, None
             lease = held_since(now) if now - since > EXPLAINED else 0.0

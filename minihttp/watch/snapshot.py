@@ -17,7 +17,7 @@ from itertools import count
 from pathlib import Path
 from threading import Lock
 
-from .explain import explain
+from .explain import explain, overdue
 from .recorder import Recorder
 from .records import PREFIX, RUNNING, TOUR, Gauge, Label, Lane, Process, Record, Segment, Span, State
 
@@ -144,6 +144,7 @@ def spans_of(record: Record, now: float) -> Iterable[Span]:
     if future is None:
         return [*spans, Span(State.WOKEN, since, now)]
     label = explain(record)
-    woken = record.woken if record.woken > since else now
+    late = overdue(record) if label.kind == "sleep" else 0.0  # its time is over while the loop stands
+    woken = record.woken if record.woken > since else max(since, now - late)
     waited = Span(State.WAIT, since, woken, label)
     return [*spans, waited, Span(State.WOKEN, woken, now)] if woken < now else [*spans, waited]

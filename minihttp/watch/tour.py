@@ -25,6 +25,7 @@ __all__ = ["HEADER", "Tour"]
 
 HEADER = "x-loop-tour"
 LONG = 0.4  # seconds
+WAIT = 0.15  # less: who only waits could go on long before a long step ends
 QUERY = 0.15
 PIECE, PIECES = b"\0" * 262_144, 32  # 8 MiB: more than the buffers between a server and a client on one machine
 SIPS = (1.1, 0.1, 0.1)  # seconds before each of the first looks at the answer; the rest is taken at once
@@ -110,7 +111,7 @@ class Tour:
         return await demo(request)
 
     async def _wait(self, request: Request) -> Response:
-        await asyncio.sleep(LONG)
+        await asyncio.sleep(WAIT)
         return Response(b"waited\n")
 
     async def _sleep(self, request: Request) -> Response:

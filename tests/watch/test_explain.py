@@ -7,12 +7,13 @@ import inspect
 import linecache
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from minihttp.watch.explain import QUERIES, WAITS, explain
+from minihttp.watch.explain import QUERIES, WAITS, explain, overdue
 from minihttp.watch.records import KINDS, Record
 from minihttp.watch.source import Place, is_yours
 
@@ -177,6 +178,26 @@ async def test_what_the_waiting_code_says_itself_counts_more() -> None:
     record.why, record.said = None, ("query", "SELECT 1")
     assert explain(record).kind == "sleep", "the query was over before"
     task.cancel()
+
+
+async def test_a_sleep_says_for_how_long_it_has_been_over_and_nothing_else_does() -> None:
+    async def short() -> None:
+        await asyncio.sleep(0.02)
+
+    coros, turning = [short(), sleeps(), events()], asyncio.sleep(0)
+    began = time.monotonic()
+    tasks = [asyncio.create_task(each) for each in coros]
+    await turns(1)
+    time.sleep(0.1)
+    late = overdue(record_of(coros[0]))
+    assert 0.078 < late < time.monotonic() - began - 0.018, "uvloop counts in milliseconds"
+    assert [overdue(record_of(each)) for each in coros[1:]] == [0, 0]
+    turning.send(None)
+    assert overdue(record_of(turning)) == 0, "it has no timer"
+    turning.close()
+    for each in tasks:
+        each.cancel()
+    await asyncio.wait(tasks)
 
 
 def test_the_table_names_kinds_that_there_are() -> None:

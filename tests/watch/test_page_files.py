@@ -61,3 +61,10 @@ def test_the_tour_asks_for_what_there_is() -> None:
     asked = set(re.findall(r'\["(\w+)", \d+\]', FILES["tour.js"]))
     assert asked == set(tour.Tour(list).names) - {"large"}, "the slow client asks for that"
     assert f'"{tour.HEADER}"' in FILES["tour.js"]
+
+
+def test_the_tour_says_how_long_what_it_asks_for_takes() -> None:
+    assert tour.WAIT < tour.LONG / 2, "who waits could go on for most of the time"
+    assert FILES["tour.js"].count(f"{tour.WAIT * 1000:.0f} ms, as before") == 1
+    assert FILES["tour.js"].count(f"time.sleep({tour.LONG})") == 2
+    assert f"a database connection for {tour.QUERY * 1000:.0f} ms" in FILES["tour.js"]

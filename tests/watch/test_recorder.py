@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import gc
+import time
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
@@ -338,6 +339,25 @@ async def test_what_another_request_sets_was_set_at_the_end_of_its_step_at_the_l
     await recording.start(holder)
     await first
     assert states(recording.last) == [("wait", 30), ("run", 1)]
+
+
+async def test_a_sleep_that_is_over_during_a_block_could_have_gone_on_from_then() -> None:
+    recording = Recording()
+    recording.recorder.clock = time.perf_counter
+
+    async def patient() -> None:
+        await asyncio.sleep(0.02)
+
+    async def blocks() -> None:
+        time.sleep(0.1)
+
+    await recording.run(patient)
+    assert "woken" not in dict(states(recording.last)), "the loop slept too"
+    await asyncio.gather(recording.start(patient, "/patient"), recording.start(blocks))
+    assert recording.last.path == "/patient"
+    took = dict(states(recording.last))
+    assert took["wait"] < 22, "uvloop counts in milliseconds"
+    assert took["woken"] > 78
 
 
 async def test_two_never_run_at_once() -> None:

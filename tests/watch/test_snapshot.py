@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 
 import pytest
 
@@ -66,6 +67,26 @@ async def test_a_living_request_is_a_lane_that_ends_now() -> None:
     record.future = None
     assert [each["state"] for each in lanes.lanes(clock.now)[0]["segments"]] == ["woken"]
     record.future = future
+    await task
+
+
+async def test_a_living_request_whose_sleep_is_over_could_go_on_while_the_loop_stands() -> None:
+    recording = Recording()
+    recording.recorder.clock = time.perf_counter
+    lanes = lanes_of(recording)
+
+    async def handler() -> None:
+        await asyncio.sleep(0.02)
+
+    task = recording.start(handler, "/a")
+    await turns(3)
+    time.sleep(0.1)
+    [lane] = lanes.lanes(time.perf_counter())
+    took = {each["state"]: each["end"] - each["start"] for each in lane["segments"]}
+    assert took["wait"] < 22
+    assert took["woken"] > 78
+    [record] = recording.recorder.live
+    assert [each["state"] for each in lanes.lane(record, 0.0)["segments"]][-1] == "wait", "not before it waits"
     await task
 
 

@@ -22,6 +22,7 @@ from minihttp.watch.tour import HEADER, PIECE, PIECES, Tour
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LONG", 0.001)
+    monkeypatch.setattr(module, "WAIT", 0.001)
     monkeypatch.setattr(module, "QUERY", 0.001)
     monkeypatch.setattr(module, "SIPS", (0.0, 0.0))
 
@@ -119,6 +120,11 @@ async def test_they_say_what_they_wait_for(monkeypatch: pytest.MonkeyPatch) -> N
     labels.said.clear()
     await tour._ask_the_pool(ASKED)
     assert labels.said[0] == ("connection", "1/1")
+
+
+async def test_who_only_waits_does_not_wait_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LONG", None)
+    assert (await Tour(list)._wait(ASKED)).status == 200
 
 
 async def test_the_pool_of_one_serves_one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:

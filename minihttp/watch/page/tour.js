@@ -6,14 +6,14 @@
 const STEPS = [
   {
     title: "Many wait, nobody is in the way",
-    before: "Five requests, as many as a browser sends at once, each of which waits 400 ms for something. A server that did one after the other would need two seconds.",
+    before: "Five requests, as many as a browser sends at once, each of which waits 150 ms for something. A server that did one after the other would need 750 ms.",
     after: "Five hatched bars lie below each other, at the same time. The solid pieces at their ends are the only moments in which they have the thread: look at THE ONE THREAD, which is nearly empty.",
     asks: [["wait", 5]],
   },
   {
     title: "Story 1: a sleep that keeps the thread",
-    before: "Requests that wait as before, and among them one handler that calls time.sleep(0.4) where it should await asyncio.sleep(0.4).",
-    after: "One solid red bar, and a red band across everybody: they could all go on, and cannot, because the thread is not free. The card names the line, and what to write instead.",
+    before: "Requests that wait 150 ms, as before, and among them one handler that calls time.sleep(0.4) where it should await asyncio.sleep(0.4).",
+    after: "One solid red bar, and a red band across everybody. Who waited is hatched, then an empty frame: it could go on, and cannot, because the thread is not free. The card names the line, and what to write instead.",
     asks: [["wait", 3], ["sleep", 1], ["wait", 3]],
   },
   {
