@@ -132,6 +132,8 @@ class Transaction(Queries):
                 answer = await session.run(statement, values)
         except BaseException as error:
             self._note(error, session)
+            if self.engine == "mysql" and not statement.is_clean and not isinstance(error, UsageError):
+                self._break(error)  # a change of tables commits before it fails, and its error does not say so
             raise
         if not session.in_transaction:
             ended = UsageError(

@@ -14,6 +14,7 @@ from asyncmy.connection import Connection
 
 from minihttp.db import (
     Database,
+    DatabaseError,
     DataError,
     Deadlock,
     IntegrityError,
@@ -323,6 +324,16 @@ async def test_a_statement_that_commits_by_itself(db):
                 await tx.execute("CREATE TABLE other (id INT)")
             await tx.execute("INSERT INTO t (a) VALUES (2)")
     assert [row.a for row in await db.all("SELECT a FROM t")] == [1], "the second never ran"
+
+
+async def test_a_change_of_tables_that_fails_has_committed_before(db):
+    with pytest.raises(UsageError, match="over because of an earlier error"):
+        async with db.transaction() as tx:
+            await tx.execute("INSERT INTO t (a) VALUES (1)")
+            with pytest.raises(DatabaseError, match="already exists"):
+                await tx.execute("CREATE TABLE t (id INT)")
+            await tx.execute("INSERT INTO t (a) VALUES (2)")
+    assert [row.a for row in await db.all("SELECT a FROM t")] == [1], "the second never ran on its own"
 
 
 async def test_isolation_holds_for_one_transaction(mysql_url):
