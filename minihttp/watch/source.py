@@ -68,8 +68,8 @@ class Place(NamedTuple):
         lines = linecache.getlines(self.file)
         if not any(MUTE in each for each in lines):  # to parse a file holds the interpreter's lock: only where it pays
             return False
-        around = [each for each in statements(self.file) if self.line in each]
-        own = min(around, key=len, default=range(self.line, self.line + 1))
+        around = (each for each in statements(self.file) if self.line in each)
+        own = next(around, range(self.line, self.line + 1))
         return any(MUTE in each for each in lines[own.start - 1 : own.stop - 1])
 
 
@@ -89,12 +89,12 @@ def statements(file: str) -> Sequence[range]:
     found = []
     for node in ast.walk(tree):
         if isinstance(node, ast.stmt):
-            body: list[ast.stmt] = getattr(node, "body", [])
-            end = begin(body[0]) if body else (node.end_lineno or 0) + 1
+            inner = getattr(node, "body", None) or [each.pattern for each in getattr(node, "cases", [])]
+            end = begin(inner[0]) if inner else (node.end_lineno or 0) + 1
             found.append(range(begin(node), max(end, node.lineno + 1)))
     return found
 
 
-def begin(node: ast.stmt) -> int:
+def begin(node: ast.stmt | ast.pattern) -> int:
     decorators: list[ast.expr] = getattr(node, "decorator_list", [])
     return min([node.lineno, *(each.lineno for each in decorators)])
