@@ -739,9 +739,9 @@ def test_a_real_garbage_collection_longer_than_the_limit_accuses_nobody(loop: st
         took, give_up = 0.0, time.perf_counter() + PATIENCE
         while took < 2 * module.LIMIT and time.perf_counter() < give_up:
             web.extend([web] * 1000 for _ in range(1000 + len(web)))
-            began = time.perf_counter()
+            began = time.thread_time()  # what a busy machine adds to it, it may not add again
             gc.collect()
-            took = time.perf_counter() - began
+            took = time.thread_time() - began
 
     async def main() -> None:
         async with serving(app) as (watch, server):
