@@ -108,9 +108,9 @@ class Judge:
 
     def _guilty(self, made: Block, found: Blame, took: str, who: str) -> Finding:
         victims = made["victims"]
-        held_up = f"{who}; {victims['requests']} other requests were held up, by up to {victims['worst']:.0f} ms"
+        held_up = f"{who}; others held up: {victims['requests']}, by up to {victims['worst']:.0f} ms"
         if victims["unread"]:
-            held_up += f"; {victims['unread']} connections were not read or not accepted"
+            held_up += f"; clients not read or not accepted: {victims['unread']}"
         what = f" by {found.expression}" if found.expression else ""
         title = f"The loop was blocked for {took}{what}"
         return Finding("L2" if found.held_gil else "L1", "error", title, held_up, made["fix"], found.place, who)

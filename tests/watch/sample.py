@@ -147,7 +147,7 @@ def sample() -> Snapshot:
                 "lint": "L1",
                 "level": "error",
                 "title": "The loop was blocked for 120 ms by time.sleep(0.12)",
-                "text": "GET /report; 2 other requests were held up, by up to 120 ms; 1 had arrived and was not read",
+                "text": "GET /report; others held up: 2, by up to 120 ms; clients not read or not accepted: 1",
                 "fix": "use await asyncio.sleep(...)",
                 "at": "app.py:40",
                 "source": report,

@@ -71,7 +71,7 @@ def test_a_block_names_its_line_its_request_and_its_victims(case: Case, caplog: 
     card = case.block(SLEEP, SLEEP, record=case.record(), victims=victims, unread={"connection": 100.15})
     assert (card["lint"], card["level"], card["at"]) == ("L1", "error", "tests/watch/test_judge.py:10")
     assert card["title"] == "The loop was blocked for 200 ms by time.sleep(0.12)"
-    assert card["text"].startswith("GET /report; 2 other requests were held up, by up to 200 ms; 1 connections were")
+    assert card["text"].startswith("GET /report; others held up: 2, by up to 200 ms; clients not read")
     assert card["fix"] == "use await asyncio.sleep(...)"
     [block] = case.judge.blocks
     assert (block["start"], block["end"], block["ms"], block["name"]) == (100.0, 300.0, 200.0, "GET /report")
@@ -97,7 +97,7 @@ def test_a_request_is_held_up_once_however_many_tasks_it_started(case: Case) -> 
 
 def test_clients_that_nobody_accepted_are_held_up_too(case: Case) -> None:
     card = case.block(SLEEP, queued=3)
-    assert "0 other requests were held up, by up to 200 ms; 3 connections were not read or not accepted" in card["text"]
+    assert "others held up: 0, by up to 200 ms; clients not read or not accepted: 3" in card["text"]
     victims = case.judge.blocks[0]["victims"]
     assert (victims["requests"], victims["unread"], victims["worst"]) == (0, 3, 200.0)
 
