@@ -122,6 +122,10 @@ class Parser:
         if buffer == self._last and not start:  # the same request again: compared, it needs no parsing
             self.buffer, self._scanned = b"", 0
             return self._head
+        # Pipelined too: a head ends in its first empty line, so one that begins like the last ends where that did.
+        if start and self._head and buffer.startswith(self._last, start):
+            self._take(start + len(self._last))
+            return self._head
         eol = buffer.find(b"\r\n", start)
         # A kept-alive client sends the same fields again behind another target: they need none either.
         if eol - start >= 10 and fields is not None and buffer.startswith(self._rest, eol - 9):

@@ -66,6 +66,8 @@ def old(*fields: Pair, persistent: bool = False) -> Request:
 OLD = b"GET / HTTP/1.0\r\n"
 ABSOLUTE = b"GET http://b/ HTTP/1.1\r\n"
 BODY_BETWEEN = HEAD + b"Content-Length: 1\r\n\r\nx\r\n" + NEXT
+# A body that looks like the head before it.
+DISGUISED = NEXT * 3 + HEAD + b"Content-Length: %d\r\n\r\n" % len(NEXT) + NEXT + NEXT
 PIPELINE = HEAD + b"\r\n" + NEXT + CHUNKED + b"1\r\nx\r\n0\r\n\r\n" + NEXT
 
 # Connections and what passes through them: RFC 9112 2.2, 3.2, 9.3.
@@ -94,6 +96,20 @@ STREAMS: dict[str, tuple[bytes, tuple[Request, ...]]] = {
     "one empty line between": (HEAD + b"\r\n\r\n" + HEAD + b"\r\n", (get(), get())),
     "one empty line behind a body": (BODY_BETWEEN, (get(("content-length", "1"), body=b"x"), NEXT_REQUEST)),
     "pipelined": (PIPELINE, (get(), NEXT_REQUEST, posted(b"x"), NEXT_REQUEST)),
+    "the same again and again": (NEXT * 4, (NEXT_REQUEST,) * 4),
+    "the same, another, the same": (NEXT * 3 + HEAD + b"\r\n" + NEXT, (*(NEXT_REQUEST,) * 3, get(), NEXT_REQUEST)),
+    "the same line, other fields": (
+        NEXT * 3 + NEXT.replace(b"Host: n", b"Host: t"),
+        (*(NEXT_REQUEST,) * 3, NEXT_REQUEST._replace(headers=(("host", "text"),))),
+    ),
+    "the same as a body": (
+        DISGUISED, (*(NEXT_REQUEST,) * 3, get(("content-length", f"{len(NEXT)}"), body=NEXT), NEXT_REQUEST),
+    ),
+    "the same behind an empty line": (NEXT * 2 + b"\r\n" + NEXT * 2, (NEXT_REQUEST,) * 4),
+    "the same, then one that closes": (
+        (OLD + b"Connection: keep-alive\r\n\r\n") * 3 + OLD + b"\r\n",
+        (*(old(("connection", "keep-alive"), persistent=True),) * 3, old()),
+    ),
     "the same fields, another target": (
         HEAD + b"\r\n" + HEAD.replace(b"/ ", b"/b?c ") + b"\r\n", (get(), get()._replace(path="/b", query="c")),
     ),
@@ -241,7 +257,8 @@ def of_streams() -> Iterator[Scenario]:
         yield Scenario(f"stream: {name}", data, requests)
     for name, (data, status) in BAD_STREAMS.items():
         yield Scenario(f"stream: {name}", data, (), status)
-        yield Scenario(f"stream: a good one, then {name}", NEXT + data, (NEXT_REQUEST,), status)
+        for count in (1, 3):
+            yield Scenario(f"stream: {count} good, then {name}", NEXT * count + data, (NEXT_REQUEST,) * count, status)
 
 
 ALL = [*of_heads(), *of_bodies(), *of_streams()]

@@ -4,9 +4,12 @@ import ast
 import re
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from minihttp.errors import ProtocolError
 from minihttp.options import Limits
@@ -173,6 +176,54 @@ def test_the_same_request_is_parsed_once_wherever_it_stands() -> None:
     assert heads == heads[:1] * 7
     assert heads[1] is heads[0]
     assert parser.buffer == b""
+
+
+def test_what_is_pipelined_and_the_same_is_parsed_once() -> None:
+    parser = Parser(Limits())
+    parser.feed(GET)
+    first = parser.head()
+    parser.feed(b"\r\n" + GET * 2 + GET[:5])
+    assert [parser.head() is first for _ in range(2)] == [True, True]
+    assert parser.head() is None
+    parser.feed(GET[5:] + GET)
+    assert parser.head() == first
+    assert parser.head() is first
+    assert parser.buffer == b""
+
+
+def test_a_head_with_a_body_has_one_each_time() -> None:
+    for second in ([POST, b"hello"], [POST + b"hello"], [POST + b"hello" + POST + b"hello"]):
+        requests, refusal, begun = read([POST, b"hello", *second])
+        assert (refusal, begun) == (None, None)
+        assert {request.body for request in requests} == {b"hello"}
+
+
+class Forgetful(Parser):
+    """Remembers nothing from one head to the next."""
+
+    def head(self) -> module.Head | None:
+        self._last = self._rest = b""
+        self._head = self._fields = None
+        return super().head()
+
+
+REPEATED = [
+    GET, GET, GET, NEXT, GET.replace(b"/ ", b"/b "), GET.replace(b"1.1", b"1.0"), GET.replace(b"/", b"http://b/", 1),
+    POST + b"hello", POST.replace(b"5", b"0"), POST.replace(b"5", b"%d" % len(GET)) + GET,
+    CHUNKED + b"5\r\nhello\r\n0\r\nX: 1\r\n\r\n", GET[:-2], b"\r\n", b"\n",
+]  # fmt: skip
+
+
+@settings(max_examples=1000, deadline=None, database=None, derandomize=True)
+@given(st.lists(st.sampled_from(REPEATED), max_size=10).map(b"".join), st.lists(st.integers(0, 400), max_size=8))
+def test_what_is_remembered_changes_nothing(data: bytes, cuts: list[int]) -> None:
+    edges = [0, *sorted(cuts), len(data)]
+    pieces = [data[start:end] for start, end in pairwise(edges)]
+    readings = []
+    for parser in (Parser(Limits()), Forgetful(Limits())):
+        done, refusal, begun = read(pieces, parser=parser)
+        readings.append((done, str(refusal), begun, parser.state, parser.buffered()))
+    assert readings[0] == readings[1]
 
 
 def test_the_same_fields_end_where_they_ended_before() -> None:
