@@ -116,8 +116,6 @@ class Request:
     @property
     def path(self) -> str:
         """The path, percent-decoded as UTF-8. Raises HTTPError 400 where that is impossible."""
-        if "%" not in self.raw_path:
-            return self.raw_path
         try:
             return unquote(self.raw_path, errors="strict")
         except UnicodeDecodeError:
@@ -226,10 +224,9 @@ class Request:
 
     async def body(self) -> bytes:
         """The whole body; asked again, the same bytes. Raises as `stream` does."""
+        self.check_length()
         if self._body is None:
             self._body = b"".join([chunk async for chunk in self.stream()])
-        else:
-            self.check_length()
         return self._body
 
     @overload
