@@ -17,7 +17,7 @@ from collections.abc import AsyncIterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import IO, Any, Final, Literal
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 
 from .errors import FieldError, HTTPError
 from .headers import TOKEN, Cookies, MultiDict, QueryParams, format_date
@@ -47,15 +47,16 @@ def parse_query(query: str) -> QueryParams:
 
 
 def split_pairs(text: str, status: int, kind: str) -> list[tuple[str, str]]:
-    if text.count("&") >= MAX_FIELDS:
+    pieces = text.replace("+", " ").split("&", MAX_FIELDS)
+    if len(pieces) > MAX_FIELDS:
         raise HTTPError(status, f"more than {MAX_FIELDS} {kind}s")
     pairs = []
-    for piece in text.replace("+", " ").split("&"):
+    for piece in pieces:
         name, _, value = piece.partition("=")
         if "%" in piece:
             try:
-                name, value = unquote(name, errors="strict"), unquote(value, errors="strict")
-            except UnicodeDecodeError:
+                name, value = unquote_to_bytes(name).decode(), unquote_to_bytes(value).decode()
+            except UnicodeError:
                 raise FieldError(kind, name, "is not UTF-8") from None
         if piece:
             pairs.append((name, value))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from time import gmtime
 from typing import Any, Generic, TypeVar, overload
 
@@ -37,8 +37,7 @@ BOOLEANS = {"true": True, "1": True, "on": True, "yes": True, "false": False, "0
 
 def parse_int(text: str) -> int:
     """An integer in plain ASCII digits: `parse_int("-7")` is -7. Raises ValueError for anything else."""
-    digits = text.removeprefix("-")
-    if not (digits.isdigit() and digits.isascii()) or len(digits) > 4000:
+    if not (text.isdigit() or text.removeprefix("-").isdigit()) or not text.isascii() or len(text) > 4000:
         raise ValueError("must be an integer")
     return int(text)
 
@@ -88,13 +87,13 @@ class MultiDict(Mapping[str, V], Generic[V]):
 
     __slots__ = ("_pairs", "_values")
 
-    _pairs: list[tuple[str, V]] | None  # None if made by `headers_of`: no name repeats, so `_values` has it all
+    _pairs: Sequence[tuple[str, V]] | None  # None if made by `headers_of`: no name repeats, so `_values` has it all
 
     kind = "field"
     fold: Callable[[Any], str] = staticmethod(str)  # what makes names comparable
 
     def __init__(self, pairs: Iterable[tuple[str, V]] = ()) -> None:
-        self._pairs = pairs = list(pairs)
+        self._pairs = pairs = tuple(pairs)
         self._values: dict[str, V] = {}
         for name, value in pairs:
             self._values.setdefault(name, value)
@@ -127,7 +126,7 @@ class MultiDict(Mapping[str, V], Generic[V]):
 
         Raises FieldError (400) where the value is present but not of the type.
         """
-        value = self._values.get(self.fold(name))
+        value = self._values.get(name) or self._values.get(self.fold(name))  # mostly the name is folded already
         if value is None or type is None:
             return default if value is None else value
         if not isinstance(value, str):
