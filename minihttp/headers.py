@@ -3,7 +3,7 @@
 Owns: the one mapping type that all of them share, typed reading of a value, the form of a date, and the check that a
 field can stand on the wire.
 Must not know: where the pairs came from, nor how they are written.
-Invariant: `Headers` are read-only (a kept-alive connection shares one object between its requests);
+Invariant: all but `MutableHeaders` are read-only (a kept-alive connection shares one object between its requests);
 `MutableHeaders` hold nothing that could split a response, because every way in goes through `check_field`.
 """
 

@@ -31,6 +31,8 @@ OnDisconnect = Literal["cancel", "finish"]
 # RFC 9110 9.2.1: a handler of these changes nothing, so nothing is half done when it is cancelled.
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
+REMEMBERED = 256  # characters of a query that an idle connection keeps as it was read, which takes many times the room
+
 
 class Application(Protocol):
     """What a request needs of the application it is for."""
@@ -84,8 +86,9 @@ class Request:
     """
 
     __slots__ = (
-        "__weakref__", "_body", "_channel", "_cookies", "_form", "_origin", "_query", "_started", "_state", "_timeout",
-        "app", "headers", "length", "max_body", "method", "on_disconnect", "params", "query_string", "raw_path",
+        "__weakref__", "_body", "_channel", "_cookies", "_fields", "_form", "_origin", "_query", "_started", "_state",
+        "_timeout", "app", "headers", "length", "max_body", "method", "on_disconnect", "params", "query_string",
+        "raw_path",
     )  # fmt: skip
 
     on_disconnect: OnDisconnect | None
@@ -99,6 +102,7 @@ class Request:
 
     def __init__(self, head: Head, body: bytes | BodyChannel, origin: Origin, limits: Limits) -> None:
         self.method, self.raw_path, self.query_string, fields = head
+        self._fields = fields
         self.headers = fields.headers
         self.length = fields.length  # bytes of the body; None for a chunked one
         self.max_body = limits.max_body
@@ -125,7 +129,12 @@ class Request:
     def query(self) -> QueryParams:
         """The query parameters; `request.query["id"]` missing is answered with 400."""
         if self._query is None:
-            self._query = parse_query(self.query_string)
+            last = self._fields.last_query
+            if last is None or last[0] != self.query_string:
+                last = self.query_string, parse_query(self.query_string)
+                if len(self.query_string) <= REMEMBERED:
+                    self._fields.last_query = last
+            self._query = last[1]
         return self._query
 
     @property

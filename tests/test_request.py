@@ -123,6 +123,45 @@ def test_a_path_that_is_not_utf8_is_refused_with_400() -> None:
     assert caught.value.status == 400
 
 
+def asking(query: str, fields: Fields) -> Request:
+    """The next request on a connection whose client sends these fields each time."""
+    return Request(("GET", "/", query, fields), b"", Origin(), Limits())
+
+
+def test_a_query_that_comes_again_with_the_same_fields_is_read_once() -> None:
+    fields = Fields(Headers(), 0, True, False, 1)
+    first = asking("a=1", fields).query
+    assert asking("a=1", fields).query is first
+    assert asking("a=2", fields).query["a"] == "2"
+    assert asking("a=1", fields).query == first
+    assert asking("a=1", Fields(Headers(), 0, True, False, 1)).query is not first
+
+
+def test_a_request_keeps_its_query_whatever_the_next_one_asks() -> None:
+    fields = Fields(Headers(), 0, True, False, 1)
+    request = asking("a=1", fields)
+    query = request.query
+    assert asking("a=2", fields).query["a"] == "2"
+    assert request.query is query
+    assert query["a"] == "1"
+
+
+def test_a_query_that_is_refused_is_refused_each_time() -> None:
+    fields = Fields(Headers(), 0, True, False, 1)
+    assert asking("a=1", fields).query["a"] == "1"
+    for _ in range(2):
+        with pytest.raises(HTTPError, match="is not UTF-8"):
+            _ = asking("a=%ff", fields).query
+
+
+def test_a_long_query_is_not_kept_for_the_next_request_but_for_its_own() -> None:
+    fields = Fields(Headers(), 0, True, False, 1)
+    short, long = asking("a" * 256, fields), asking("b" * 257, fields)
+    assert short.query == {"a" * 256: ""}
+    assert long.query is long.query
+    assert fields.last_query == (short.query_string, short.query)
+
+
 def test_state_is_one_namespace_per_request() -> None:
     request, other = make(), make()
     request.state.user = "ann"

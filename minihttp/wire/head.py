@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from ipaddress import AddressValueError, IPv6Address
 
 from ..errors import ProtocolError
-from ..headers import Headers, headers_of
+from ..headers import Headers, QueryParams, headers_of
 
 __all__ = ["Fields", "parse_field", "parse_fields", "parse_target", "parse_version"]
 
@@ -72,9 +72,10 @@ class Fields:
 
     `length` is the body's length in bytes, 0 for none and None for a chunked one; `persistent` whether the
     connection may carry another request; `expects` whether the client waits for 100 Continue; `minor` is 0 or 1.
+    `last_query` is for whoever reads queries: the last one that came with these fields, and what it means.
     """
 
-    __slots__ = ("expects", "headers", "length", "minor", "persistent")
+    __slots__ = ("expects", "headers", "last_query", "length", "minor", "persistent")
 
     def __init__(self, headers: Headers, length: int | None, persistent: bool, expects: bool, minor: int) -> None:
         self.headers = headers
@@ -82,6 +83,7 @@ class Fields:
         self.persistent = persistent
         self.expects = expects
         self.minor = minor
+        self.last_query: tuple[str, QueryParams] | None = None
 
     def for_authority(self, authority: str) -> Fields:
         """The same fields under the host of an absolute-form target, which wins over Host (RFC 9112 3.2.2)."""
