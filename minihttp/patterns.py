@@ -15,6 +15,7 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from sys import intern
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 from uuid import UUID
@@ -76,14 +77,14 @@ class Pattern(NamedTuple):
     @classmethod
     def parse(cls, text: str, converters: Mapping[str, Converter] = CONVERTERS) -> Pattern:
         """Read a pattern: `Pattern.parse("/users/{id:int}")`. Raises ConfigError that says what is wrong with it."""
-        first, *segments = text.split("/")
-        if first or not segments:
+        if not text.startswith("/"):
             raise ConfigError(f"path {text!r} must begin with a slash")
         parts: list[str | Converter] = []
         params: dict[str, Converter] = {}
-        for segment in segments:
+        for segment in text.split("/")[1:]:
             if match := PARAMETER.fullmatch(segment):
-                name, kind = match[1], match[2] or "str"
+                # Interned, as the names in the handler's code are: a call compares the two by identity first.
+                name, kind = intern(match[1]), match[2] or "str"
                 if name in params or kind not in converters:
                     raise ConfigError(f"path {text!r}: {segment} must have a new name and be {', '.join(converters)}")
                 params[name] = converters[kind]

@@ -67,6 +67,13 @@ def test_the_template_is_what_clients_send() -> None:
     assert Pattern.parse("/...").template == "/..."
 
 
+def test_the_names_of_parameters_are_the_ones_in_the_code_of_handlers() -> None:
+    def handler(request: Any, id: int, slug: str) -> None: ...
+
+    params = Pattern.parse("/users/{id:int}/posts/{slug}").params
+    assert [id(name) for name in params] == [id(name) for name in handler.__code__.co_varnames[1:]]
+
+
 def test_a_prefix_comes_before() -> None:
     joined = Pattern.parse("/{id:int}").below("/admin")
     assert joined == Pattern.parse("/admin/{id:int}")
