@@ -340,10 +340,9 @@ class MySQLSession(Session):
         if not values or not self._limit:
             return self._as_text(text, values)
         names = [f"@minihttp_{number}" for number in range(len(values))]
-        marked = text % (("?",) * len(values))
-        setting = ", ".join(f"{name} = %s" for name in ("@minihttp_sql", *names))
-        await self._run(Statement(f"SET {setting}", "SELECT", True), (marked, *values))
-        await self._run(Statement("PREPARE minihttp FROM @minihttp_sql", "PREPARE", True), ())
+        await self._run(Statement(f"SET {' = %s, '.join(names)} = %s", "SELECT", True), values)
+        marked = self._literal(text % (("?",) * len(values)))
+        await self._run(Statement(f"PREPARE minihttp FROM {marked}", "PREPARE", True), ())
         return f"EXECUTE minihttp USING {', '.join(names)}"
 
 
