@@ -32,8 +32,7 @@ __all__ = ["MySQLConnector", "MySQLSession"]
 
 # FOUND_ROWS: an update to the same values counts its row, as on every other database.
 CLIENT_FLAGS = FOUND_ROWS
-# TRADITIONAL refuses what would otherwise be stored altered. It also leaves backslash escapes on: the compiler of
-# statements relies on that.
+# TRADITIONAL refuses what would be stored altered, and leaves backslash escapes on, which the compiler relies on.
 SET_UP = "SET SESSION autocommit = 1, sql_mode = 'TRADITIONAL', time_zone = '+00:00'"
 PREPARED = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "WITH"})
 UNPREPARABLE = frozenset({1295, 1461})  # not supported as a prepared statement; the server has too many of them
@@ -266,6 +265,8 @@ class MySQLSession(Session):
             result, driver._result = driver._result, None
             return answer(columns_of(result.description), result.rows, result.affected_rows, result.insert_id)
         except BaseException as error:
+            if isinstance(error, driver_errors.Error) and self.in_transaction and not statement.is_clean:
+                await self._run(Statement("DO 0", "DO", True), ())  # tells whether it committed before it failed
             self.explain(error, doing)
             raise
 

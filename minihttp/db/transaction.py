@@ -25,7 +25,6 @@ from .url import Engine
 
 __all__ = ["Host", "Transaction"]
 
-UNREAD = 1064  # a syntax error on MySQL: what the server cannot read it has not begun
 ROLLBACK_TIMEOUT = 5.0  # seconds; then the connection is closed, which rolls back too
 
 
@@ -133,8 +132,6 @@ class Transaction(Queries):
                 answer = await session.run(statement, values)
         except BaseException as error:
             self._note(error, session)
-            if self.engine == "mysql" and not statement.is_clean and getattr(error, "code", 0) not in (None, UNREAD):
-                self._break(error)  # a change of tables commits before it fails, and its error does not say so
             raise
         if not session.in_transaction:
             ended = UsageError(

@@ -321,24 +321,37 @@ async def test_an_iteration_killed_on_the_way(db):
 # ---- transactions
 
 
-async def test_a_statement_that_commits_by_itself(db):
-    with pytest.raises(UsageError, match="CREATE ended the transaction"):
+@pytest.mark.parametrize(
+    ("table", "error"), [("other", "CREATE ended the transaction"), ("t", "already exists")], ids=["done", "failed"]
+)
+async def test_a_statement_that_commits_by_itself(db, table, error):
+    with pytest.raises(UsageError, match=error):
         async with db.transaction() as tx:
             await tx.execute("INSERT INTO t (a) VALUES (1)")
-            with pytest.raises(UsageError, match="CREATE ended the transaction"):
-                await tx.execute("CREATE TABLE other (id INT)")
-            await tx.execute("INSERT INTO t (a) VALUES (2)")
-    assert [row.a for row in await db.all("SELECT a FROM t")] == [1], "the second never ran"
-
-
-async def test_a_change_of_tables_that_fails_has_committed_before(db):
-    with pytest.raises(UsageError, match="over because of an earlier error"):
-        async with db.transaction() as tx:
-            await tx.execute("INSERT INTO t (a) VALUES (1)")
-            with pytest.raises(DatabaseError, match="already exists"):
-                await tx.execute("CREATE TABLE t (id INT)")
+            with pytest.raises(DatabaseError, match=error):
+                await tx.execute(f"CREATE TABLE {table} (id INT)")
             await tx.execute("INSERT INTO t (a) VALUES (2)")
     assert [row.a for row in await db.all("SELECT a FROM t")] == [1], "the second never ran on its own"
+
+
+async def test_a_statement_that_fails_and_commits_nothing_leaves_the_transaction(db):
+    async with db.transaction() as tx:
+        await tx.execute("INSERT INTO t (a) VALUES (1)")
+        with pytest.raises(QueryError, match="Unknown system variable"):
+            await tx.execute("SET no_such_variable = 1")
+        await tx.execute("INSERT INTO t (a) VALUES (2)")
+    assert len(await db.all("SELECT a FROM t")) == 2
+
+
+async def test_a_statement_that_may_commit_loses_its_connection(db):
+    with pytest.raises(Unavailable, match="transaction was rolled back"):
+        async with db.transaction() as tx:
+            await tx.execute("INSERT INTO t (a) VALUES (1)")
+            with pytest.raises(Unavailable, match="transaction was rolled back"):
+                await tx.execute("KILL CONNECTION_ID()")
+    assert await db.all("SELECT a FROM t") == []
+    with pytest.raises(OutcomeUnknown, match="lost during KILL"):
+        await db.execute("KILL CONNECTION_ID()")
 
 
 async def test_isolation_holds_for_one_transaction(mysql_url):
