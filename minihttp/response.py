@@ -244,8 +244,7 @@ def to_response(value: Any) -> Response:
     Takes str, bytes, mappings, lists, dataclasses, Structs, None, Response, `(value, status)` and
     `(value, status, headers)`. Raises TypeError for anything else.
     """
-    known = PLAIN.get(type(value))
-    if known is not None:  # as most are; of these nothing needs to be checked
+    if known := PLAIN.get(type(value)):  # as most are; of these nothing needs to be checked
         encode, content_type = known
         response = Response.__new__(Response)
         response.at_hand, response.status, response.fields = True, 200, None

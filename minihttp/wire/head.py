@@ -98,11 +98,10 @@ def parse_target(line: str) -> tuple[str, str, str, str | None]:
     Example: `parse_target("GET /a?b")` is `("GET", "/a", "b", None)`. `line` is a request line without its version.
     Raises ProtocolError.
     """
-    match = ORIGIN_FORM.fullmatch(line)
-    if match is None:
-        return parse_rare_target(line)
-    method, path, query = match.groups("")
-    return method, path, query, None
+    if match := ORIGIN_FORM.fullmatch(line):
+        method, path, query = match.groups("")
+        return method, path, query, None
+    return parse_rare_target(line)
 
 
 def parse_rare_target(line: str) -> tuple[str, str, str, str | None]:
@@ -132,8 +131,7 @@ def parse_rare_target(line: str) -> tuple[str, str, str, str | None]:
 
 def parse_version(version: bytes) -> int:
     """The minor version, 0 or 1: HTTP/1.2 to 1.9 read as 1.1 (RFC 9110 2.5). Raises ProtocolError, 505 for HTTP/2."""
-    match = VERSION.fullmatch(version)
-    if match is None:
+    if not (match := VERSION.fullmatch(version)):
         raise ProtocolError("malformed request line", section="RFC 9112 3")
     if match[1] != b"1":
         raise ProtocolError("only HTTP/1.1 and HTTP/1.0 are spoken here", 505, "RFC 9110 15.6.6")
@@ -142,8 +140,7 @@ def parse_version(version: bytes) -> int:
 
 def parse_field(line: bytes) -> tuple[str, str]:
     """Lower-case name and value of one field line (RFC 9112 5). Raises ProtocolError."""
-    match = FIELD.fullmatch(line.decode("latin-1"))
-    if match is None:
+    if not (match := FIELD.fullmatch(line.decode("latin-1"))):
         raise refusal_of_field(line)
     return match[1].lower(), match[2].strip(" \t")
 
@@ -202,8 +199,7 @@ def parse_fields(rest: bytes, count: int) -> Fields:
 
 
 def check_host(value: str) -> None:
-    match = HOST.fullmatch(value)
-    if match is None or (match[2] and int(match[2]) > 65535):
+    if not (match := HOST.fullmatch(value)) or (match[2] and int(match[2]) > 65535):
         raise ProtocolError("malformed host", section="RFC 3986 3.2.2")
     if match[1]:
         try:

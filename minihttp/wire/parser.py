@@ -248,8 +248,7 @@ class Parser:
         line = self._take_line(CHUNK_LINE, "chunk size line too long")
         if line is None:
             return None
-        match = CHUNK.fullmatch(line)
-        if match is None:
+        if not (match := CHUNK.fullmatch(line)):
             raise self._refusal("malformed chunk size")
         self._extensions += len(match[2])
         if self._extensions > self._limits.chunk_extensions:
