@@ -13,11 +13,12 @@ import asyncio
 import sys
 from asyncio import AbstractEventLoop
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Mapping, MutableMapping
+from contextlib import suppress
 from itertools import islice
 from time import perf_counter
 from types import CoroutineType
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 from weakref import WeakKeyDictionary, WeakSet
 
 from ..request import Request
@@ -27,7 +28,9 @@ from .explain import explain, overdue, place_of, stack
 from .loop import Turns
 from .records import RUNNING, SEGMENTS, Label, Record, Span, State
 
-__all__ = ["Hold", "Recorder"]
+__all__ = ["Hold", "Recorder", "copied"]
+
+T = TypeVar("T")
 
 LOOK = 0.001  # seconds between two looks at those who wait, while requests run
 EXPLAINED = 0.0005  # seconds: shorter waits are not worth the search for their line
@@ -224,7 +227,9 @@ class Recorder:
 
     def measure(self, now: float) -> None:
         """Ask the gauges how full they are; from any thread, for the last change of a burst is followed by no step."""
-        for gauge in set(gauges).difference(self._endless):
+        for gauge in copied(gauges):
+            if gauge in self._endless:
+                continue
             value = gauge.gauge()
             if "limit" not in value:
                 self._endless.add(gauge)
@@ -357,6 +362,13 @@ class Steps(Coroutine[Any, Any, Any]):
             if outer is not None:
                 outer.since = recorder.clock()
         return future
+
+
+def copied(changing: Iterable[T]) -> list[T]:
+    """What is in a collection to which another thread may add meanwhile: then it is copied anew."""
+    while True:
+        with suppress(RuntimeError):  # its size changed
+            return list(changing)
 
 
 def held_since(now: float) -> float:

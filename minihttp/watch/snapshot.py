@@ -18,7 +18,7 @@ from pathlib import Path
 from threading import Lock
 
 from .explain import explain, overdue
-from .recorder import Recorder
+from .recorder import Recorder, copied
 from .records import PREFIX, RUNNING, TOUR, Gauge, Label, Lane, Process, Record, Segment, Span, State
 
 __all__ = ["Lanes", "is_shown"]
@@ -98,6 +98,7 @@ class Lanes:
 
     def gauges(self, now: float) -> list[Gauge]:
         """How full everything is that has a limit."""
+        histories = self.recorder.gauges
         return [
             {
                 "kind": str(value["kind"]),
@@ -108,7 +109,7 @@ class Lanes:
                 "waiters": int(value["waiters"]),
                 "history": [(self.ms(at), used, waiters) for at, used, waiters in list(history)],
             }
-            for value, history in [(gauge.gauge(), history) for gauge, history in list(self.recorder.gauges.items())]
+            for value, history in [(gauge.gauge(), histories[gauge]) for gauge in copied(histories)]
         ]
 
     def handlers(self, now: float, seconds: float) -> float:

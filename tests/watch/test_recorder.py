@@ -7,15 +7,18 @@ import contextvars
 import gc
 import time
 import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from typing import Any
+from weakref import WeakKeyDictionary, WeakSet
 
 import pytest
 
 from minihttp import waits
 from minihttp.watch import recorder as module
 from minihttp.watch.records import SEGMENTS, Record, State
+from minihttp.watch.snapshot import Lanes
 
 from .recording import Recording, states, turns
 
@@ -627,6 +630,42 @@ async def test_gauges_are_asked_now_and_then() -> None:
     assert [each[1:] for each in recording.recorder.gauges[tank]] == [(1, 0), (2, 0)]
     assert other not in recording.recorder.gauges
     assert other.asked == 1, "it has no limit, and may take long to say so"
+
+
+class Tank:
+    def gauge(self) -> dict[str, Any]:
+        return {"kind": "pool", "name": "t", "limit": 3, "used": 1, "idle": 0, "waiters": 0}
+
+    def held_by(self, task: object) -> None: ...
+
+
+class GrowingSet(WeakSet[Tank]):
+    late: Tank
+
+    def __iter__(self) -> Iterator[Tank]:
+        for each in super().__iter__():
+            self.add(self.late)  # another thread, meanwhile
+            yield each
+
+
+class GrowingDictionary(WeakKeyDictionary[Tank, Any]):
+    late: Tank
+
+    def __iter__(self) -> Iterator[Tank]:
+        for each in super().__iter__():
+            self.setdefault(self.late, deque())  # another thread, meanwhile
+            yield each
+
+
+async def test_a_gauge_may_be_added_while_another_thread_asks_them_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    recording, one, two, three = Recording(), Tank(), Tank(), Tank()
+    known, recording.recorder.gauges = GrowingSet([one]), (measured := GrowingDictionary())
+    known.late, measured.late = two, three
+    monkeypatch.setattr(module, "gauges", known)
+    recording.recorder.measure(recording.clock.now)
+    assert {each() for each in measured.keyrefs()} == {one, two}
+    lanes = Lanes(recording.recorder, lambda method, path: path, "asyncio")
+    assert len(lanes.gauges(recording.clock.now)) == 3
 
 
 def test_nothing_warns_of_a_coroutine_that_was_never_awaited() -> None:
