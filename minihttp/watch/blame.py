@@ -12,8 +12,8 @@ import ast
 import linecache
 import re
 from collections import Counter
-from collections.abc import Iterable
-from itertools import pairwise, takewhile
+from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from types import CodeType, FrameType
 from typing import NamedTuple
 
@@ -60,6 +60,7 @@ class Blame(NamedTuple):
     root: int = 0  # the same for all samples of one step of the loop
     held_gil: bool = False
     handler: str = ""  # the function that answers the request; empty where none is answered
+    functions: tuple[Place, ...] = ()  # where that one is declared, and those of the application that it is in
 
 
 class Spot(NamedTuple):
@@ -86,16 +87,20 @@ def blame(seen: Iterable[Spot], held_gil: bool = False) -> Blame:
         if is_yours(each.code.co_filename):
             place = Place(each.code.co_filename, each.line)
             function = each.code.co_qualname.partition(".<locals>.<")[0].rpartition(".")[2]  # not its <genexpr>
-            return Blame(place, function, expression(each) or place.text(), leaf, root, held_gil, handler_in(inside))
+            way = answering(inside)
+            handler = way[0].code.co_qualname.rpartition(".<locals>.")[2] if way else ""
+            functions = tuple(Place(spot.code.co_filename, spot.code.co_firstlineno) for spot in way)
+            shown = expression(each) or place.text()
+            return Blame(place, function, shown, leaf, root, held_gil, handler, functions)
     return Blame(None, leaf=leaf, root=root, held_gil=held_gil)
 
 
-def handler_in(inside: Iterable[Spot]) -> str:
-    """The function that answers the request, by its name; empty where no request is answered."""
-    for spot, caller in pairwise(inside):
-        if (caller.code.co_filename, caller.code.co_qualname) in CALLERS:
-            return spot.code.co_qualname.rpartition(".<locals>.")[2]
-    return ""
+def answering(inside: Sequence[Spot]) -> Sequence[Spot]:
+    """The application's functions from the one that answers the request inwards; none where none is answered."""
+    for number, each in enumerate(inside):
+        if (each.code.co_filename, each.code.co_qualname) in CALLERS:
+            return [spot for spot in reversed(inside[:number]) if is_yours(spot.code.co_filename)]
+    return ()
 
 
 def expression(spot: Spot) -> str:

@@ -97,9 +97,13 @@ class Judge:
         else:
             self.blocks.append(made)
             finding = self._guilty(made, found, took, who)
-        if hold.record is not None or finding.place is None:  # the application's line does not speak for a callback's
-            finding = finding._replace(declared=self._declared(hold.record))
-        self._cards.add(finding, self._lanes.ms(end), [made["lane"]] if made["lane"] else [], made["id"])
+        # What is not recorded has no route; but its functions were seen, and a mute at one of them is the route's.
+        speaks = next((each for each in found.functions if each.is_muted()), None)
+        if hold.record is not None or not (speaks or finding.place):  # the application's line is not for a callback's
+            speaks = self._declared(hold.record)
+        self._cards.add(
+            finding._replace(declared=speaks), self._lanes.ms(end), [made["lane"]] if made["lane"] else [], made["id"]
+        )
 
     def going_on(self, hold: Hold) -> Block:
         """The block of this moment, as far as it can be told."""

@@ -32,7 +32,7 @@ from minihttp.watch import blame as module
 from minihttp.watch.blame import Blame, blame, fix_for, look, verdict
 from minihttp.watch.judge import conclude
 from minihttp.watch.loop import Ping, Turns, WatchedLoop
-from minihttp.watch.source import Place
+from minihttp.watch.source import Place, declared
 from minihttp.watch.watchdog import Watchdog
 
 Enough = Callable[[], bool]
@@ -332,6 +332,8 @@ async def test_the_function_that_answers_is_known_below_middleware_and_helpers(p
             assert (await client.get(path)).text == "done"
     name = {"/resource": "Resource.get"}.get(path, path.removeprefix("/"))
     assert [(each.function, each.handler) for each in seen] == [("helper", name), ("helper", "bare")]
+    assert seen[1].functions == (declared(bare), declared(helper)), "not of the server, nor of middleware"
+    assert seen[0].functions[1:] == seen[1].functions[1:]
 
 
 def test_the_line_seen_most_often_in_the_function_seen_most_often() -> None:

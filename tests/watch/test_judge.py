@@ -136,6 +136,16 @@ def test_a_muted_route_has_no_card_for_its_blocks(case: Case, lint: str, seen: l
     assert case.cards.total == 1
 
 
+@pytest.mark.parametrize("seen", [SLEEP, SLEEP._replace(held_gil=True)], ids=["its line", "nobody's line"])
+def test_a_muted_route_has_no_card_for_a_block_that_is_not_recorded(case: Case, seen: Blame) -> None:
+    case.judge.machine = lambda start, end: (0.0, 0.01)
+    plain = Place(__file__, 1)
+    case.block(seen._replace(functions=(plain,)))
+    assert case.cards.total == 1
+    case.block(seen._replace(functions=(plain, MUTED, plain)))
+    assert case.cards.total == 1
+
+
 def test_what_the_process_does_is_muted_where_the_application_is_made(case: Case) -> None:
     crowd = [SLEEP._replace(root=each) for each in range(5)]
     assert [case.block(*seen)["lint"] for seen in (crowd, [])] == ["L4", "L15"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import json
 import logging
@@ -451,7 +452,26 @@ async def test_a_trace_of_real_traffic_has_no_overlap_and_no_loose_arrow(databas
         assert any(start <= each["ts"] <= end for start, end in tracks[each["pid"], each["tid"]])
 
 
-async def test_a_muted_statement_and_a_muted_route_are_drawn_and_have_no_card() -> None:
+def decorated(handler: Callable[[Request], Any]) -> Callable[[Request], Any]:
+    @functools.wraps(handler)
+    async def wrapper(request: Request) -> Any:
+        return await handler(request)
+
+    return wrapper
+
+
+@pytest.mark.parametrize(
+    ("budget", "names"),
+    [
+        (module.BUDGET, ("GET /statement", "GET /route", "GET /named")),
+        (0, ("handler statement", "handler wrapper", "handler named")),
+    ],
+    ids=["recorded", "not recorded"],
+)
+async def test_a_muted_statement_and_a_muted_route_are_drawn_and_have_no_card(
+    monkeypatch: pytest.MonkeyPatch, budget: int, names: tuple[str, str, str]
+) -> None:
+    monkeypatch.setattr(module, "BUDGET", budget)
     app = App()
     found: dict[str, Watch] = {}
 
@@ -464,12 +484,16 @@ async def test_a_muted_statement_and_a_muted_route_are_drawn_and_have_no_card() 
             )  # loop: ok
         return "slept"
 
-    @app.get("/route")
-    async def route(request: Request) -> str:  # loop: ok
+    def sleep() -> str:
         seen = until_seen(found["watch"])
         while not seen():
             time.sleep(0.05)
         return "slept"
+
+    @app.get("/route")
+    @decorated
+    async def route(request: Request) -> str:  # loop: ok
+        return sleep()
 
     @app.get("/named")
     async def named(request: Request) -> str:
@@ -480,11 +504,12 @@ async def test_a_muted_statement_and_a_muted_route_are_drawn_and_have_no_card() 
 
     async with serving(app) as (watch, server):
         found["watch"] = watch
+        await until(lambda: watch.recorder.left <= 1000)
         for path in ("/statement", "/route", "/named"):
             await get(server, path)
-        await until(lambda: [each for each in watch.cards.latest() if each["text"].startswith("GET /named")])
-        assert {"GET /statement", "GET /route", "GET /named"} <= {each["name"] for each in watch.judge.blocks}
-        assert not [each for each in watch.cards.latest() if each["text"].startswith(("GET /statement", "GET /route"))]
+        await until(lambda: [each for each in watch.cards.latest() if each["text"].startswith(names[2])])
+        assert set(names) <= {each["name"] for each in watch.judge.blocks}
+        assert not [each for each in watch.cards.latest() if each["text"].startswith(names[:2])]
 
 
 async def test_neither_a_path_nor_a_local_variable_is_shown(caplog: pytest.LogCaptureFixture) -> None:
