@@ -177,7 +177,7 @@ class Judge:
             self._tell(record, lint(case), record.ended)
 
     def _look_at_the_living(self, now: float) -> None:
-        live = list(self._recorder.live.items())
+        live = [(record, each) for record, each in list(self._recorder.live.items()) if is_shown(record)]
         self._gone = {record: self._gone.get(record, now) for record, each in live if each is not None and each.is_gone}
         for record, _ in live:
             case = self._case(record)

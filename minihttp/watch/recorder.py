@@ -77,6 +77,7 @@ class Recorder:
         self.finished: deque[Record] = deque(maxlen=KEPT)
         self.fresh: deque[Record] = deque(maxlen=KEPT)  # those of them that waited, for the lints
         self.live: dict[Record, Any] = {}  # those that wait, and the connection of each
+        self.apart: set[Record] = set()  # of those that wait: tasks, and requests for the pages about the loop
         self.holds: deque[Hold] = deque(maxlen=64)
         self.lag: deque[tuple[float, float]] = deque(maxlen=600)
         self.gauges: MutableMapping[Gauge, deque[tuple[float, int, int]]] = WeakKeyDictionary()  # when, used, waiters
@@ -132,6 +133,7 @@ class Recorder:
             if future is not DONE:
                 record.ended = 0.0
                 self.live[record] = connection
+                self.most = max(self.most, len(self.live) - len(self.apart))
                 steps = Steps(self, record, work, future)
                 self.suspend(record, future, now)
                 await steps
@@ -171,7 +173,6 @@ class Recorder:
         start = record.since
         self.add(record, State.RUN, now)
         record.future, record.woken = future, 0.0
-        self.most = max(self.most, len(self.live))
         if now > self._due:
             self.look(now, record, start)
 
@@ -199,6 +200,7 @@ class Recorder:
         record.ended = now
         record.future = record.coro = None
         self.live.pop(record, None)
+        self.apart.discard(record)
         self.finished.append(record)
         self.fresh.append(record)
         if now > self._due:
@@ -299,6 +301,7 @@ class Recorder:
         record.parent = parent.parent or parent  # of a task's tasks too: a chain of them would never be forgotten
         record.made = place_of(stack(sys._getframe(2)))
         self.live[record] = None
+        self.apart.add(record)
         return Steps(self, record, coro)
 
 

@@ -143,11 +143,10 @@ class Loop(TypedDict):
 
 
 class Requests(TypedDict):
-    """`handled` counts all, `skipped` those that the budget left unrecorded."""
+    """`handled` counts all, `skipped` those that the budget left unrecorded; the pages about the loop are in none."""
 
     running: int
     handled: int
-    recorded: int
     skipped: int
     running_max: int
 

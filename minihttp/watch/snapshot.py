@@ -116,7 +116,8 @@ class Lanes:
         """The share of the last seconds in which recorded steps ran."""
         since = now - seconds
         records = [*[each for each in list(self.recorder.finished) if each.ended > since], *list(self.recorder.live)]
-        spans = (span for each in records for span in spans_of(each, now) if span.state is State.RUN)
+        shown = filter(is_shown, records)
+        spans = (span for each in shown for span in spans_of(each, now) if span.state is State.RUN)
         return min(1.0, sum(max(0.0, span.end - max(span.start, since)) for span in spans) / seconds)
 
 

@@ -97,10 +97,16 @@ class Watch:
 
     def _set_apart(self, task: asyncio.Task[None]) -> None:
         """A request for what is shown here is not part of it."""
+        recorder, record = self.recorder, cast("Record | None", current.record)
         task.set_name(PAGE)
         self._asked += 1
         self._own.add(task)
         task.add_done_callback(self._own.discard)
+        if record is None:
+            recorder.skipped -= 1
+        else:
+            recorder.apart.add(record)
+            task.add_done_callback(lambda task: recorder.apart.discard(record))
 
     # -- start and stop --------------------------------------------------------------------------------------------
 
@@ -263,7 +269,6 @@ class Watch:
             "requests": {
                 "running": running,
                 "handled": int(numbers.get("requests_total", 0)),
-                "recorded": len(recorder.finished) + len(recorder.live),
                 "skipped": recorder.skipped,
                 "running_max": recorder.most,
             },

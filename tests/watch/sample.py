@@ -94,7 +94,7 @@ def sample() -> Snapshot:
             "limit": 50.0,
         },
         "loop": {"lag": [(50.0, 0.1), (220.0, 116.0)], "lag_max": 116.0, "busy": 0.55, "handlers": 0.51},
-        "requests": {"running": 1, "handled": 4, "recorded": 5, "skipped": 0, "running_max": 4},
+        "requests": {"running": 1, "handled": 4, "skipped": 0, "running_max": 4},
         "lanes": lanes,
         "blocks": [
             {

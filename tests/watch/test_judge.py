@@ -296,9 +296,10 @@ def test_the_living_are_looked_at(case: Case) -> None:
         is_gone = True
 
     gone, parent = case.record("/gone", ended=0.0), case.record("/parent", ended=101.0)
+    page = case.record("/_loop/feed", ended=0.0)
     task = case.record("fetch", ended=0.0)
     task.parent, task.made = parent, Place(__file__, 12)
-    case.recorder.live = {gone: Connection(), task: None}
+    case.recorder.live = {gone: Connection(), task: None, page: Connection()}
     case.muted = {gone, task}
     for _ in range(2):
         case.clock.go(40)

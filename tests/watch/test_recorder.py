@@ -413,6 +413,7 @@ async def test_tasks_of_a_request_are_lanes_of_their_own() -> None:
     assert set(records) == {"grandchild", "child", "/both"}
     assert records["child"].parent is records["/both"]
     assert records["grandchild"].parent is records["/both"], "a chain of tasks would never be forgotten"
+    assert (recording.recorder.most, recording.recorder.apart) == (1, set()), "one request was in flight"
     assert records["child"].made is not None
     assert records["child"].made.text() == "await asyncio.gather(child(), child())"
     assert [span.label.kind for span in records["/both"].spans or () if span.label] in (["tasks"], [])

@@ -107,6 +107,17 @@ async def test_a_task_is_named_after_its_function_and_knows_its_request() -> Non
     assert by_name["task child"]["parent"] == by_name["GET (/a)"]["id"]
 
 
+async def test_the_pages_about_the_loop_do_not_count_as_handlers() -> None:
+    recording = Recording()
+
+    async def handler() -> None:
+        recording.clock.go(0.1)
+
+    for path in ("/_loop/feed", "/a"):
+        await recording.run(handler, path)
+    assert lanes_of(recording).handlers(recording.clock.now, 1.0) == pytest.approx(0.1)
+
+
 def test_the_pages_about_the_loop_are_not_shown_but_their_demonstrations_are() -> None:
     record = Record()
     record.parent = None

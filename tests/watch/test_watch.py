@@ -363,6 +363,8 @@ def test_who_was_held_up_is_counted_whether_recorded_or_not(
             looking.write(b"GET /_loop/feed HTTP/1.1\r\nhost: localhost\r\n\r\n")
             await reader.readuntil(b"data: ")
             assert watch.gauge()["requests_running"] == 6, "without those who look"
+            requests = watch.snapshot()["requests"]
+            assert (requests["running_max"], requests["skipped"]) == (6, 0 if budget else 6), "as before"
             await get(server, "/wake")
             await until(lambda: watch.judge.blocks)
             never.set()
@@ -870,7 +872,9 @@ async def test_the_snapshot_counts_and_leaves_itself_out() -> None:
     async with serving(blocking(found)) as (watch, server):
         for _ in range(3):
             await get(server, "/hello")
-        await get(server, "/_loop/snapshot.json")
+        for path in ("/_loop/snapshot.json", "/_loop/no-file"):
+            await get(server, path)
+        await until(lambda: not watch.recorder.apart)
         await get(server, "/nothing/here")
         snapshot = watch.snapshot()
         assert [each["name"] for each in snapshot["lanes"]] == ["GET /hello"] * 3 + ["GET (no route)"]
