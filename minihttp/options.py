@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from math import inf
 from ssl import SSLContext  # asyncio, which every server needs, imports it too
 from typing import Any, NamedTuple
 
@@ -30,8 +31,9 @@ class Setting(NamedTuple):
     default: Any
     unit: str
     help: str
-    least: float
-    choices: tuple[str, ...]
+    least: float = 0
+    most: float = inf
+    choices: tuple[str, ...] = ()
 
     def parse(self, text: str) -> Any:
         """The option's value from text. Raises ConfigError that names the option."""
@@ -41,8 +43,9 @@ class Setting(NamedTuple):
             raise self.refusal(text, f"of type {self.kind} ({self.unit})") from None
         if self.choices and value not in self.choices:
             raise self.refusal(value, f"one of {', '.join(self.choices)}")
-        if self.kind in ("int", "float") and not value >= self.least:  # this way round, nan is refused too
-            raise self.refusal(value, f"at least {self.least} {self.unit}")
+        if self.kind in ("int", "float") and not self.least <= value <= self.most:  # nan is refused too
+            least, most, unit = self.least, self.most, self.unit
+            raise self.refusal(value, f"at least {least} {unit}" if most == inf else f"from {least} to {most} ({unit})")
         return value
 
     def check(self, value: Any) -> None:
@@ -54,9 +57,9 @@ class Setting(NamedTuple):
         return ConfigError(f"option {self.name} is {value!r}: it must be {wanted}")
 
 
-def option(default: Any, unit: str, help: str, *, least: float = 0, choices: tuple[str, ...] = ()) -> Any:
+def option(default: Any, unit: str, help: str, **bounds: Any) -> Any:
     """One field of `Limits` or `Options`, with all that the command line and the documentation say about it."""
-    return field(default=default, metadata={"unit": unit, "help": help, "least": least, "choices": choices})
+    return field(default=default, metadata={"unit": unit, "help": help, **bounds})
 
 
 def settings(*owners: type[Any]) -> tuple[Setting, ...]:
@@ -105,14 +108,14 @@ class Options:
     """Where and how a server listens: `Options(host="0.0.0.0", port=80)`. Raises ConfigError for what cannot be."""
 
     host: str = option("127.0.0.1", "address", "to listen on; 0.0.0.0 for every address of the machine")
-    port: int = option(8000, "port", "to listen on; 0 for any free one")
+    port: int = option(8000, "port", "to listen on; 0 for any free one", most=65535)
     uds: str | None = option(None, "path", "of a Unix socket to listen on, instead of host and port")
     fd: int | None = option(None, "descriptor", "of a socket that is listening already (systemd: 3)")
     backlog: int = option(1024, "connections", "that may wait to be accepted", least=1)
     loop: str = option("auto", "name", "auto takes uvloop if installed", choices=("auto", "asyncio", "uvloop"))
     watch: bool = option(False, "yes or no", "record what the loop does and show it at /_loop")
     watch_hosts: str = option("", "names", "separated by commas, under which /_loop may be asked for from anywhere")
-    watch_limit: float = option(0.05, "seconds", "that the loop may be held up; longer is called a block", least=0.01)
+    watch_limit: float = option(0.05, "seconds", "that the loop may be held up; longer is a block", least=0.01, most=60)
     grace: float = option(10.0, "seconds", "that running requests get to finish after SIGTERM or Ctrl-C")
     certificate: str | None = option(None, "path", "of a PEM certificate chain: serves HTTPS")
     private_key: str | None = option(None, "path", "of the certificate's PEM key, if it is in a file of its own")
@@ -122,8 +125,6 @@ class Options:
     def __post_init__(self) -> None:
         for each in settings(Options):
             each.check(getattr(self, each.name))
-        if not 0 <= self.port <= 65535:
-            raise ConfigError(f"option port is {self.port}: it must be from 0 to 65535")
         if self.uds is not None and self.fd is not None:
             raise ConfigError("options uds and fd exclude each other: choose one place to listen on")
         if self.private_key is not None and self.certificate is None:

@@ -227,6 +227,7 @@ def test_a_variable_can_say_no_and_an_argument_wins_over_a_wrong_one(
         (["--port", "-1"], "option port"),
         (["--max-body", "-1"], "option max_body"),
         (["--keep-alive", "nan"], "option keep_alive"),
+        (["--watch-limit", "inf"], "option watch_limit"),
         (["--loop", "twisted"], "asyncio, uvloop"),
         (["--fd", "3", "--uds", "x"], "uds and fd exclude each other"),
         (["--private-key", "k"], "needs option certificate"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import FrozenInstanceError, fields
+from math import inf, nan
 from typing import Any
 
 import pytest
@@ -50,12 +51,12 @@ def test_possible_limits() -> None:
     ("options", "problem"),
     [
         ({"port": -1}, "port is -1"),
-        ({"port": 65536}, "from 0 to 65535"),
+        ({"port": 65536}, r"from 0 to 65535 \(port\)"),
         ({"port": "80"}, "must be of type int"),
         ({"loop": "trio"}, "one of auto, asyncio, uvloop"),
         ({"watch": 2}, "must be of type bool"),
         ({"watch": "yes"}, "must be of type bool"),
-        ({"watch_limit": 0}, "at least 0.01 seconds"),
+        *(({"watch_limit": each}, r"from 0.01 to 60 \(seconds\)") for each in (0.0, -1.0, 60.1, inf, nan)),
         ({"uds": "/x", "fd": 3}, "exclude each other"),
         ({"private_key": "key.pem"}, "needs option certificate"),
         ({"host": None}, "must be of type str"),
