@@ -786,12 +786,33 @@ def test_a_real_garbage_collection_longer_than_the_limit_accuses_nobody(loop: st
     web.clear()
 
 
-async def test_connections_that_wait_to_be_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with serving(App()) as (watch, _):
-        for found, many in (((3, 8), False), ((5, 8), True)):
-            monkeypatch.setattr(module, "backlog", lambda sock, found=found: found)
-            assert watch._look_at_the_queue() == found[0]
-            await until(lambda many=many: not watch._told and ("L13" in lints(watch)) is many)
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize(("coming", "many"), [(4, False), (6, True)])
+def test_connections_that_come_during_a_block_and_wait_to_be_accepted(loop: str, coming: int, many: bool) -> None:
+    app = App()
+    clients: list[socket.socket] = []
+
+    @app.get("/block")
+    async def block(request: Request) -> str:
+        clients.extend(socket.create_connection(app.state.address) for _ in range(coming))
+        spin(2 * module.LIMIT)
+        return "done"
+
+    async def main() -> None:
+        async with serving(app, backlog=8) as (watch, server):
+            app.state.address = server.sockets[0].getsockname()
+            await get(server, "/block")
+            await until(lambda: watch.judge.blocks and not watch._told and ("L13" in lints(watch)) is many)
+            [unread] = [each["victims"]["unread"] for each in watch.judge.blocks if each["name"] == "GET /block"]
+            assert unread == coming
+            assert [each["title"] for each in watch.cards.latest() if each["lint"] == "L13"] == [
+                f"{coming} connections wait to be accepted, of 8 that may"
+            ] * many
+
+    with asyncio.Runner(loop_factory=loop_factory(loop, watch=True)) as runner:
+        runner.run(main())
+    for each in clients:
+        each.close()
 
 
 async def test_the_last_change_of_a_gauge_shows_though_nobody_runs_any_more() -> None:
