@@ -56,7 +56,7 @@ class Judge:
 
     def __call__(self, now: float) -> None:
         recorder = self._recorder
-        while recorder.holds:
+        while recorder.holds and recorder.holds[0].end <= now:  # what the machine did is known until now
             self.block(recorder.holds.popleft())
         if now < self._next_round:
             return

@@ -67,6 +67,7 @@ class Watchdog(threading.Thread):
         self._standing = 0.0  # since when, at the last look
         self._thread = threading.get_ident()
         self._schedule = open_schedule()
+        self._note_delay(clock())  # a block may begin before the first beat
         self._own: int | None = None  # the same of this thread, while it runs
         self._failure = ""  # the last that was told
         self._over = threading.Event()

@@ -202,6 +202,14 @@ def test_a_look_that_came_late_is_weighed(case: Case, late: float, others: int, 
     assert case.judge.going_on(Hold(None, 100.1, 100.3, set(), {}))["held_gil"] is (lint == "L2")
 
 
+def test_a_block_is_judged_when_it_is_known_what_the_machine_did_until_its_end(case: Case) -> None:
+    case.recorder.holds.append(Hold(None, 100.1, 100.3, set(), {}))
+    case.judge(100.2)
+    assert (case.judge.count, len(case.recorder.holds)) == (0, 1)
+    case.judge(100.3)
+    assert (case.judge.count, len(case.recorder.holds)) == (1, 0)
+
+
 def test_a_busy_machine_accuses_nobody(case: Case) -> None:
     case.judge.machine = lambda start, end: (0.15, 0.01)
     card = case.block(SLEEP, record=case.record())

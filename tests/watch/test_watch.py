@@ -616,6 +616,32 @@ async def test_a_call_that_holds_the_interpreters_lock() -> None:
         assert "a thread does not help" in card["fix"]
 
 
+@pytest.mark.parametrize(
+    ("loop", "words"),
+    [("asyncio", "Another thread held the interpreter for "), ("uvloop", "and nobody was seen holding it")],
+)
+def test_another_thread_that_holds_the_interpreters_lock_accuses_nobody(loop: str, words: str) -> None:
+    app = App()
+
+    @app.get("/victim")
+    async def victim(request: Request) -> str:
+        threading.Thread(target=sum, args=(range(10_000_000),)).start()
+        spin(0.02)
+        return "done"
+
+    async def main() -> None:
+        async with serving(app) as (watch, server):
+            watch.judge.machine = watch.watchdog.machine  # who waits for the lock has no CPU
+            async with asyncio.timeout(PATIENCE):
+                while words not in str(watch.cards.latest()):  # now and then a busy machine is the cause
+                    await get(server, "/victim")
+                    await until(lambda: not watch.recorder.holds)
+            assert not watch.judge.blocks
+
+    with asyncio.Runner(loop_factory=loop_factory(loop, watch=True)) as runner:
+        runner.run(main())
+
+
 async def test_a_turn_made_of_many_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BUDGET", 100_000)
     app, go = App(), asyncio.Event()
