@@ -475,21 +475,21 @@ async def test_a_muted_statement_and_a_muted_route_are_drawn_and_have_no_card(
 ) -> None:
     monkeypatch.setattr(module, "BUDGET", budget)
     app = App()
-    found: dict[str, Watch] = {}
+    found: dict[str, Watch] = {}  # each sleeps so long that it is a block also from the first question of the watch on
 
     @app.get("/statement")
     async def statement(request: Request) -> str:
         seen = until_seen(found["watch"])
         while not seen():
             time.sleep(
-                0.05,
+                0.1,
             )  # loop: ok
         return "slept"
 
     def sleep() -> str:
         seen = until_seen(found["watch"])
         while not seen():
-            time.sleep(0.05)
+            time.sleep(0.1)
         return "slept"
 
     @app.get("/route")
@@ -501,7 +501,7 @@ async def test_a_muted_statement_and_a_muted_route_are_drawn_and_have_no_card(
     async def named(request: Request) -> str:
         seen = until_seen(found["watch"])
         while not seen():
-            time.sleep(0.05)
+            time.sleep(0.1)
         return "slept"
 
     async with serving(app) as (watch, server):
