@@ -77,9 +77,8 @@ def parse_cookies(value: str) -> Cookies:
         name, equals, text = piece.partition("=")
         name, text = name.strip(" \t"), text.strip(" \t")
         if equals and name:
-            if len(text) >= 2 and text[0] == text[-1] == '"':
-                text = text[1:-1]
-            pairs.append((name, text))
+            quoted = len(text) >= 2 and text[0] == text[-1] == '"'
+            pairs.append((name, text[1:-1] if quoted else text))
     return Cookies(pairs)
 
 

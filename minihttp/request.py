@@ -169,9 +169,7 @@ class Request:
     @property
     def cancels_on_disconnect(self) -> bool:
         """Whether the handler is cancelled when the client goes: by its route's word, else if the method is safe."""
-        if self.on_disconnect is None:
-            return self.method in SAFE_METHODS
-        return self.on_disconnect == "cancel"
+        return self.method in SAFE_METHODS if self.on_disconnect is None else self.on_disconnect == "cancel"
 
     @property
     def timeout(self) -> float | None:
