@@ -170,7 +170,7 @@ class Parser:
         head = (method, path, query, fields)
         if fields.length != 0:
             self._expect_body(fields.length)
-        elif not self.buffer and end - start <= REMEMBERED:
+        elif not self.buffer and fields.persistent and end - start <= REMEMBERED:
             # A copy: asyncio receives into 256 KiB and shrinks that in place; kept, it would fragment the heap.
             self._last, self._head = b"".join((buffer[start:], b"")), head
         return head

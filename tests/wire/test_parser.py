@@ -237,6 +237,17 @@ def test_the_same_fields_end_where_they_ended_before() -> None:
         assert ("x" in head[3].headers) is bool(more)
 
 
+def test_the_last_head_of_a_connection_is_not_kept() -> None:
+    for last, kept in ((GET, True), (GET[:-2] + b"Connection: close\r\n\r\n", False)):
+        parser = Parser(Limits())
+        heads = []
+        for _ in range(2):
+            parser.feed(last)
+            heads.append(parser.head())
+        assert heads[0] == heads[1]
+        assert (heads[0] is heads[1]) is kept
+
+
 def test_long_fields_are_not_kept() -> None:
     parser = Parser(Limits())
     data = GET[:-2] + b"X: " + b"a" * 2048 + b"\r\n\r\n"
