@@ -13,6 +13,7 @@ says how late it was. The requests are a Poisson process, each from the connecti
 from __future__ import annotations
 
 import gc
+import os
 import select
 import socket
 import time
@@ -27,6 +28,7 @@ from benchmarks.checking import WrongAnswer
 REQUEST = b"GET /plaintext HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 BODY, LAST_CHUNK = b"Hello, world!", b"\r\n0\r\n\r\n"
 OK = b"HTTP/1.1 200 "
+MOST = 8192  # bytes to read at once
 PATIENCE = 10.0  # seconds: for an answer, and for all of them after the last was due
 
 
@@ -61,70 +63,66 @@ def complete(data: bytes) -> bool:
     return data.endswith(LAST_CHUNK if b"chunked" in data else BODY)
 
 
+def read(descriptor: int) -> bytes:
+    """What has come. Raises WrongAnswer where the connection was closed."""
+    data = os.read(descriptor, MOST)
+    if not data:
+        raise WrongAnswer("latency: a connection was closed instead of answered")
+    return data
+
+
 class Client:
-    """So many open connections, each of which has had one answer: `Client(port, 256).run(due)`."""
+    """So many open connections, each of which has had one answer: `Client(port, 256, stack).run(due)`."""
 
     def __init__(self, port: int, count: int, stack: ExitStack) -> None:
         self._poll = stack.enter_context(select.epoll())
-        self._free: deque[tuple[socket.socket, int]] = deque()  # and since when
-        self._asked: dict[int, tuple[socket.socket, int]] = {}  # by descriptor: when its request was due
-        self._begun: dict[int, bytes] = {}  # answers that came in part
+        self._connections: list[int] = []
         for _ in range(count):
             connection = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=PATIENCE))
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection.sendall(REQUEST)
-            data = b""
+            data = connection.recv(MOST)
             while not complete(data):
-                data += self._read(connection)
+                data += connection.recv(MOST) or read(connection.fileno())
             connection.setblocking(False)
             self._poll.register(connection, select.EPOLLIN)
-            self._free.append((connection, 0))
-
-    @staticmethod
-    def _read(connection: socket.socket) -> bytes:
-        data = connection.recv(8192)
-        if not data:
-            raise WrongAnswer("latency: a connection was closed instead of answered")
-        return data
+            self._connections.append(connection.fileno())
 
     def run(self, due: Sequence[int]) -> Seen:
         """Ask when it is due, all of it. Raises WrongAnswer; TimeoutError when the last answers do not come."""
-        latencies: list[float] = []
-        late: list[float] = []
+        latencies: list[int] = []
+        late: list[int] = []
+        free = deque((each, 0) for each in self._connections)  # and since when
+        asked: dict[int, int] = {}  # by descriptor: when its request was due
+        begun: dict[int, bytes] = {}  # answers that came in part
+        answer = b""  # the last: most are equal to it
         clock, poll = time.perf_counter_ns, self._poll.poll
-        start = clock()
-        end = due[-1] + PATIENCE * 1e9
+        requests = iter(due)
+        coming, end = next(requests), due[-1] + int(PATIENCE * 1e9)
+        start, now = clock(), 0
         while len(latencies) < len(due):
-            now = clock() - start
-            if len(late) < len(due) and due[len(late)] <= now and self._free:
-                late.append((now - self._ask(due[len(late)])) / 1000)
+            if coming <= now and free:
+                descriptor, since = free.popleft()
+                asked[descriptor] = coming
+                os.write(descriptor, REQUEST)
+                late.append(now - max(coming, since))
+                coming = next(requests, end)
             for descriptor, _ in poll(0):
-                if self._answer(descriptor):
-                    connection, asked = self._asked.pop(descriptor)
-                    now = clock() - start
-                    latencies.append((now - asked) / 1000)
-                    self._free.append((connection, now))
+                if descriptor not in asked:
+                    raise WrongAnswer("latency: bytes, or an end, that nobody asked for")
+                data = read(descriptor)
+                if begun or data != answer:  # the same bytes as before are an answer
+                    begun[descriptor] = data = begun.get(descriptor, b"") + data
+                    if not complete(data):
+                        continue
+                    answer = begun.pop(descriptor)
+                now = clock() - start
+                latencies.append(now - asked.pop(descriptor))
+                free.append((descriptor, now))
+            now = clock() - start
             if now > end:
                 raise TimeoutError(f"latency: {len(due) - len(latencies)} of {len(due)} answers did not come")
-        return Seen(sorted(latencies), sorted(late))
-
-    def _ask(self, due: int) -> int:
-        """Since when it could have been asked."""
-        connection, free = self._free.popleft()
-        self._asked[connection.fileno()] = connection, due
-        connection.send(REQUEST)
-        return max(due, free)
-
-    def _answer(self, descriptor: int) -> bool:
-        """Whether its answer is complete now."""
-        if descriptor not in self._asked:
-            raise WrongAnswer("latency: bytes, or an end, that nobody asked for")
-        connection, _ = self._asked[descriptor]
-        data = self._begun.pop(descriptor, b"") + self._read(connection)
-        if not complete(data):
-            self._begun[descriptor] = data
-            return False
-        return True
+        return Seen(*(sorted(each / 1000 for each in found) for found in (latencies, late)))
 
 
 def drive(port: int, rate: float, seconds: float, connections: int, seed: int = 1) -> Seen:
