@@ -48,7 +48,7 @@ def chosen_peers(some: str, pythons: set[str]) -> list[Peer]:
     able = [each for each in [*PEERS, *SECOND] if each.python in pythons]
     if words and not any(word in each.name.lower() for word in words for each in able):
         sys.exit(f"PEER={some} is nobody; there are: {', '.join(each.name for each in able)}")
-    always = {"minihttp", "limit"}
+    always = {"minihttp", "limit", "script"}
     return [
         each for each in able if not words or each.name in always or any(word in each.name.lower() for word in words)
     ]

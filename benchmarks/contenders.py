@@ -41,7 +41,8 @@ def contenders(workload: Workload, peers: Sequence[Peer]) -> tuple[list[Contende
     """Who can be measured, and of the others by name why not."""
     able, missing = [], {}
     for peer in peers:
-        if (peer.kind == "limit" and not workload.limit) or (peer.python and not workload.second):
+        unfit = {"limit": not workload.limit, "script": not workload.script}.get(peer.kind, False)
+        if unfit or (peer.python and not workload.second):
             continue
         if workload.group == "parts":  # of minihttp alone; what is measured is no server, or its loop is told
             if peer.kind == "ours" and peer.loop == "uvloop":

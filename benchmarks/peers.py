@@ -15,6 +15,7 @@ from typing import Any, Literal
 ON = "--host 127.0.0.1 --port {port}"
 OURS = "{bin}/python -m minihttp benchmarks.apps.minihttp_app:app " + ON
 LIMIT = "{bin}/python -m benchmarks.apps.limit_app"
+SCRIPT = "{bin}/python -m benchmarks.apps.script_app"
 UVICORN = "{bin}/python -m uvicorn benchmarks.apps.{app}:app " + ON
 UVICORN += " --loop uvloop --http httptools --no-access-log --log-level warning"
 GRANIAN = "{bin}/python -m granian " + ON + " --workers 1 --loop uvloop --no-ws --no-access-log --log-level warning"
@@ -23,7 +24,7 @@ UVICORN_TLS = "--ssl-certfile {certificate} --ssl-keyfile {key}"
 GRANIAN_TLS = "--ssl-certificate {certificate} --ssl-keyfile {key}"
 GUNICORN_TLS = "--certfile {certificate} --keyfile {key}"
 
-Kind = Literal["ours", "limit", "peer"]
+Kind = Literal["ours", "limit", "script", "peer"]  # those to compare with come along always
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ MINIHTTP = Peer(
     ways=(REPOSITORY, HAND),
 )
 LIMITED = Peer("limit", "limit_app", LIMIT + " uvloop {port}", "{certificate}", "limit", packages=("uvloop",))
+UNCHECKED = Peer("script", "script_app", SCRIPT + " uvloop {port}", kind="script", packages=("uvloop",))
 FIRST = [
     MINIHTTP,
     replace(
@@ -95,6 +97,8 @@ FIRST = [
     ),
     LIMITED,
     replace(LIMITED, name="limit on asyncio", command=LIMIT + " asyncio {port}", loop="asyncio", packages=()),
+    UNCHECKED,
+    replace(UNCHECKED, name="script on asyncio", command=SCRIPT + " asyncio {port}", loop="asyncio", packages=()),
 ]
 
 PEERS = [

@@ -14,7 +14,7 @@ from html import escape
 from pathlib import Path
 
 from benchmarks.records import Record
-from benchmarks.report import UNITS, Results, digits
+from benchmarks.report import BOUNDS, UNITS, Results, digits
 from benchmarks.workloads import BY_NAME, WORKLOADS, Workload
 
 STYLE = Path(__file__).with_name("plots.css")
@@ -27,7 +27,7 @@ Point = tuple[float, float]
 
 
 def kind(name: str) -> str:
-    return "ours" if name.startswith("minihttp") else "limit" if name.startswith("limit") else "peer"
+    return "ours" if name.startswith("minihttp") else "limit" if name.startswith(BOUNDS) else "peer"
 
 
 def text(x: float, y: float, said: str, classes: str = "", anchor: str = "start") -> str:

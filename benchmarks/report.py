@@ -17,6 +17,7 @@ from benchmarks.records import Record, only
 from benchmarks.workloads import BY_NAME, WORKLOADS, Workload
 
 BASE = "minihttp"
+BOUNDS = ("limit", "script")  # what these names begin with is no server, and in no rank
 UNITS = {
     "us": "CPU microseconds per request",
     "us/MiB": "CPU microseconds per MiB; in brackets the memory that it took at most, MiB",
@@ -75,13 +76,13 @@ class Results:
         return sorted(found, key=lambda name: found[name])
 
     def names(self, workloads: Iterable[Workload]) -> list[str]:
-        """Who was measured with any of these: limits first, then by cost in the first workload that they have."""
+        """Who was measured with any of these: limits and scripts first, then by cost in their first workload."""
         wanted = list(workloads)
         found = {name for workload, name in self.measured if workload in {each.name for each in wanted}}
 
         def place(name: str) -> tuple[bool, float, str]:
             values = (self.value(each.name, name) for each in wanted)
-            return not name.startswith("limit"), next((each for each in values if each is not None), 0.0), name
+            return not name.startswith(BOUNDS), next((each for each in values if each is not None), 0.0), name
 
         return sorted(found, key=place)
 
@@ -213,6 +214,11 @@ Server, cookies or security headers that a framework adds.
 wrk sends the same bytes for ever, which is the best case of a server that remembers heads, as minihttp does: *another
 query each time* shows the other case, a request that never came before.
 """
+COMPARED = """\
+The script answers from a dict of routes with one Task per request, and has none of a server's checks, limits and
+deadlines. The limit, the script, minihttp and the peer that is cheapest in the first rounds have some rounds more where
+an aim compares them.
+"""
 LATENCY = """\
 Latency is taken at half of the rate that the contender reached under wrk a second before, by an open loop: requests
 fall due at random (a Poisson process), on 256 connections, whatever the answers do, and each is timed from when it was
@@ -241,7 +247,8 @@ def method(results: Results) -> str:
 def markdown(records: Sequence[Record]) -> str:
     """The page of results: method, tables, plots, how each contender was run, and what is missing."""
     results = Results(records)
-    parts = ["# Results\n", about(results), method(results), LATENCY]
+    compared = [COMPARED] if "script" in results.contenders else []
+    parts = ["# Results\n", about(results), method(results), *compared, LATENCY]
     for group, workloads in groups(results):
         parts += [f"## {group.capitalize()}\n", f"In {'; '.join(units(workloads))}.\n"]
         parts += [as_markdown(rows(results, workloads))]

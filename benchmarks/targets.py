@@ -17,7 +17,13 @@ from benchmarks.report import Results
 from benchmarks.workloads import BY_NAME
 
 Against = Literal[
-    "the limit", "the best peer", "the best documented layer", "the best driver by hand", "import bottle", "memory, MiB"
+    "the limit",
+    "the script",
+    "the best peer",
+    "the best documented layer",
+    "the best driver by hand",
+    "import bottle",
+    "memory, MiB",
 ]
 PYTHONS = ("", f", Python {NEWER}")
 UVLOOP, ASYNCIO = MINIHTTP.name, f"{MINIHTTP.name} on asyncio"
@@ -56,6 +62,14 @@ def against_limit() -> Iterator[Target]:
             yield Target(workload, ASYNCIO + python, "the limit", asyncio)
 
 
+def against_script() -> Iterator[Target]:
+    """All that a server checks and counts must not make it dearer than a script that does nothing of the kind."""
+    for workload in ("plaintext", "browser", "once"):
+        for python in PYTHONS:
+            yield Target(workload, UVLOOP + python, "the script", 1.0)
+            yield Target(workload, ASYNCIO + python, "the script", 1.0)
+
+
 def against_peers() -> Iterator[Target]:
     ceilings = dict.fromkeys(("plaintext", "browser", "json", "params", "routes", "post"), 0.6)
     ceilings |= {"pipelined": 0.4, "once": 1.0, "upload": 1.0, "download": 1.0, "latency": 1.0}
@@ -82,13 +96,13 @@ def by_itself() -> Iterator[Target]:
     yield Target("import", UVLOOP, "import bottle", 1.2)
 
 
-TARGETS = [*against_limit(), *against_peers(), *by_itself()]
+TARGETS = [*against_limit(), *against_script(), *against_peers(), *by_itself()]
 
 
 def rivals(results: Results, target: Target) -> list[str]:
     """Who is meant by `against`, among those that were measured."""
-    if target.against == "the limit":
-        return [target.ours.replace(MINIHTTP.name, "limit")]
+    if target.against in ("the limit", "the script"):
+        return [target.ours.replace(MINIHTTP.name, target.against.removeprefix("the "))]
     if target.against == "import bottle":
         return ["Bottle"]
     by_hand = {"the best documented layer": False, "the best driver by hand": True}
@@ -109,9 +123,11 @@ def verdict(results: Results, target: Target) -> Verdict:
 
 
 def verdicts(results: Results) -> list[Verdict]:
-    """All targets of which the run measured the workload."""
+    """All targets of which the run measured the workload; an older one knew no script."""
     measured = {workload for workload, _ in results.measured}
-    return [verdict(results, each) for each in TARGETS if each.workload in measured]
+    known = "script" in results.contenders
+    judged = (each for each in TARGETS if each.workload in measured and (known or each.against != "the script"))
+    return [verdict(results, each) for each in judged]
 
 
 def table(results: Results, *, every: bool = True) -> list[list[str]]:

@@ -66,11 +66,19 @@ class Workload:
     lasts: int = 1  # how many times the seconds of others: TLS, so that handshakes do not weigh
     unit: str = "us"
     limit: bool = False  # whether canned bytes are a limit for it
+    script: bool = False  # whether the script without checks serves it, too
+    more: int = 0  # further rounds of those alone whom an aim compares: ours, limits, the script, the cheapest peer
+    rate: int = 0  # requests a second; 0 is half of what the contender can do
     second: bool = False  # whether minihttp and the limit are measured on the second Python, too
 
 
 def _request(name: str, title: str, **more: Any) -> Workload:
     return Workload(name, title, "requests", **{"rounds": 5, "limit": True, **more})
+
+
+def _aimed(name: str, title: str, **more: Any) -> Workload:
+    """A request that has its aim beside the limit: a tenth more or less decides."""
+    return _request(name, title, **{"more": 4, "second": True, **more})
 
 
 def _part(name: str, title: str, **more: Any) -> Workload:
@@ -85,8 +93,8 @@ def _database(name: str, title: str, path: str, **more: Any) -> Workload:
 POST = "/users/7/posts/on-numbers?page=2"
 CHANGE = {"method": "POST", "headers": JSON_BODY, "body": '{"age": {age}}'}
 WORKLOADS = [
-    _request("plaintext", "plaintext, wrk's bare head", second=True),
-    _request("browser", "plaintext, a browser's head", headers=BROWSER, second=True),
+    _aimed("plaintext", "plaintext, wrk's bare head", script=True),
+    _aimed("browser", "plaintext, a browser's head", headers=BROWSER, script=True),
     _request("another", "plaintext, another query each time", path="/plaintext?n={new}", second=True),
     _request("json", "JSON", path="/json", expect=content.OBJECT, compare="json", second=True),
     _request(
@@ -118,6 +126,7 @@ WORKLOADS = [
         headers=(("Connection", "close"),),
         variant="once",
         limit=True,
+        script=True,
         second=True,
     ),
     Workload("tls", "TLS", "connections", variant="tls", connections=16, lasts=2, limit=True),

@@ -69,7 +69,7 @@ def test_every_peer_has_its_application_and_pinned_packages(peer: Any) -> None:
     assert set(peer.packages) <= pinned
     assert (HERE / f"apps/{peer.app}.py").exists()
     assert all((HERE / f"layers/{way.layer}.py").exists() for way in peer.ways if way.layer)
-    assert bool(peer.tls) is ("tls" not in peer.lacks)
+    assert bool(peer.tls) is ("tls" not in peer.lacks) or peer.kind == "script"
     assert set(peer.lacks) <= {each.name for each in WORKLOADS} | {each.variant for each in WORKLOADS}
 
 
@@ -86,6 +86,11 @@ def test_who_is_measured_with_what_and_why_not() -> None:
     assert {"minihttp", "limit on asyncio", "Tornado", "Quixote"} <= set(names("plaintext"))
     assert {"limit", "limit on asyncio"} <= set(names("json"))
     assert "limit" not in names("mysql-one")
+    assert [each.name for each in WORKLOADS if "script on asyncio" in names(each.name)] == [
+        "plaintext",
+        "browser",
+        "once",
+    ]
     assert names("mysql-parts") == ["minihttp, minihttp.db"]
     assert names("cold") == ["minihttp"]
     assert {"aiohttp, aiomysql", "aiohttp, driver by hand", "Django, Django's ORM"} <= set(names("mysql-one"))
@@ -108,7 +113,8 @@ def test_the_second_python_is_measured_where_a_target_needs_it() -> None:
         able, _ = contenders(BY_NAME[workload], SECOND)
         return [each.name for each in able]
 
-    assert second("json") == [each.name for each in SECOND]
+    assert second("plaintext") == [each.name for each in SECOND]
+    assert second("json") == [each.name for each in SECOND if each.kind != "script"]
     assert second("mysql-parts") == ["minihttp, Python 3.13, minihttp.db"]
     assert second("latency") == []
 
@@ -119,6 +125,7 @@ def test_a_part_of_it_is_chosen_by_name_and_group() -> None:
     assert [each.name for each in chosen_peers("granian", {""})] == [
         "minihttp",
         "limit",
+        "script",
         "Granian, RSGI",
         "Granian, ASGI",
     ]
@@ -249,8 +256,12 @@ async def test_our_own_application_answers_whatever_the_query(place: Place) -> N
         checking.compare(BY_NAME["another"], reply.status, reply.text)
 
 
+def contending(name: str) -> Contender:
+    return next(each for each in contenders(BY_NAME["plaintext"], PEERS)[0] if each.name == name)
+
+
 def limit() -> Contender:
-    return next(each for each in contenders(BY_NAME["plaintext"], PEERS)[0] if each.name == "limit on asyncio")
+    return contending("limit on asyncio")
 
 
 def test_a_contender_is_started_once_checked_and_ended(place: Place) -> None:
@@ -269,6 +280,18 @@ def test_a_contender_is_started_once_checked_and_ended(place: Place) -> None:
         fleet.keep({Fleet.key(BY_NAME["pipelined"], limit())})
         assert (server.runs, burst.runs) == (False, True)
     assert not burst.runs
+
+
+def test_the_script_answers_whatever_it_is_compared_in(place: Place) -> None:
+    with Fleet(place) as fleet:
+        script = contending("script on asyncio")
+        server = fleet.serve(BY_NAME["plaintext"], script)
+        for each in WORKLOADS:
+            if each.script:
+                assert fleet.serve(each, script) is server
+                checking.check(each, server.port)
+        with pytest.raises(checking.WrongAnswer, match="not kept open"):
+            checking.check(replace(BY_NAME["once"], variant="plain"), server.port)
 
 
 def test_a_connection_must_stay_open_and_a_burst_be_answered(place: Place) -> None:
@@ -462,6 +485,7 @@ RECORDS: list[dict[str, Any]] = [
     *(measurement("plaintext", "minihttp", each, at) for at, each in enumerate((10.0, 8.0, 90.0), 1)),
     *(measurement("plaintext", "Sanic", each, at) for at, each in enumerate((29.0, 30.0, 360.0), 1)),
     measurement("plaintext", "limit", 5.0),
+    measurement("plaintext", "script", 7.0),
     measurement("c1", "Sanic", 40.0),
     measurement("c1", "minihttp", 20.0),
     measurement("latency", "Sanic", 4.0, latency_us={each: 1000 + at for at, each in enumerate(plots.PERCENTILES)}),
@@ -479,6 +503,7 @@ def test_a_table_shows_medians_and_ratios_the_cheapest_first_below_the_limit() -
     assert report.rows(results, [BY_NAME["plaintext"]]) == [
         ["", "plaintext, wrk's bare head"],
         ["limit", "5.00 0.50x"],
+        ["script", "7.00 0.70x"],
         ["**minihttp**", "10.0 1.00x"],
         ["Sanic", "30.0 3.75x"],  # of 2.9, 3.75 and 4 in a round
     ]
@@ -497,6 +522,8 @@ def test_the_page_says_all_that_the_figures_depend_on() -> None:
     assert "a bare head, every line new, in httptools, minihttp: minihttp 5.00, httptools 0.50" in page
     assert "- Robyn (tls): it has no TLS" in page
     assert "uncommitted" not in page
+    assert "The script answers" not in page
+    assert "The script answers" in report.markdown([*RECORDS, contender("script", "script")])
     changed = [{**RECORDS[0], "changed": "abc"}, *RECORDS[1:]]
     assert "with uncommitted changes (abc)" in report.markdown(changed)
 
@@ -595,6 +622,14 @@ def test_a_target_is_a_ratio_to_the_limit_or_to_the_best_of_those_it_names() -> 
     assert said["mysql-one", own, "the best driver by hand"].ratio == 1.25
     assert said["idle", "minihttp", None].met
     assert ["plaintext", "minihttp", "the limit: limit", "1.5", "1.60", "NOT MET"] in targets.table(results)
+    script = "minihttp", "the script"
+    assert ("plaintext", *script) not in said  # a run that knew none is not asked for it
+    known = [*results.records, contender("script", "script"), measurement("plaintext", "script", 10.0)]
+    assert [
+        each.ratio
+        for each in targets.verdicts(report.Results(known))
+        if (each.target.ours, each.target.against) == script and each.ratio
+    ] == [0.8]
     missing = ["json", "minihttp", "the best peer", "0.6", "not measured", "NOT MET"]
     assert missing in targets.table(results)
     assert missing not in targets.table(results, every=False)
