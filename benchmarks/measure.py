@@ -47,21 +47,24 @@ def requests(workload: Workload, server: Server, seconds: int) -> tuple[dict[str
 
 
 def latency(workload: Workload, server: Server, seconds: int) -> dict[str, Any]:
-    """The median and the tail at half of what the contender can do just now.
+    """The median and the tail at the workload's rate, or at half of what the contender can do just now.
 
-    Of up to three tries the one counts in which the client was least late by its own fault, whatever it saw then.
+    Of two tries the one counts in which the client was less late by its own fault, whatever it saw then; the second is
+    for where that was much.
     """
-    most = drive(workload, server.port, 1, connections=64)
-    half = most.requests / most.seconds / 2
+    rate: float = workload.rate
+    if not rate:
+        most = drive(workload, server.port, 1, connections=64)
+        rate = most.requests / most.seconds / 2
     tries = []
-    while not tries or (len(tries) < 3 and tries[-1][0] > LATE):
-        cpu, seen = with_cpu(server, lambda: open_loop.drive(server.port, half, seconds, workload.connections))
+    while not tries or (len(tries) < 2 and tries[-1][0] > LATE):
+        cpu, seen = with_cpu(server, lambda: open_loop.drive(server.port, rate, seconds, workload.connections))
         tries.append((open_loop.percentile(seen.late, 99), cpu, seen))
     _, cpu, seen = min(tries, key=lambda each: each[0])
     found = {f"{percent:g}": round(open_loop.percentile(seen.latencies, percent), 1) for percent in PERCENTILES}
     return {
         "value": round(found["99"] / 1000, 4),
-        "half_load": round(half, 1),
+        "rate": round(rate, 1),
         "requests": len(seen.latencies),
         "cpu_us": round(cpu / len(seen.latencies) * 1e6, 4),
         "latency_us": found,
@@ -89,16 +92,25 @@ def inside(name: str, python: Path, *arguments: str) -> dict[str, Any]:
     return found
 
 
-def body(workload: Workload, server: Server) -> dict[str, Any]:
-    """CPU per MiB of a body of 100 MiB, and by how much memory grew at most."""
+def body(workload: Workload, server: Server, seconds: float) -> dict[str, Any]:
+    """CPU per MiB of bodies of 100 MiB, as many as it takes to fill the time, and by how much memory grew at most."""
     pids = server.pids
     forget_peak(pids)
     before = status_kib(pids, "VmRSS")
     started = time.monotonic()
-    cpu, _ = with_cpu(server, lambda: getattr(streams, workload.kind)(workload, server.port))
+
+    def send() -> int:
+        bodies = 0
+        while not bodies or time.monotonic() - started < seconds:
+            getattr(streams, workload.kind)(workload, server.port)
+            bodies += 1
+        return bodies
+
+    cpu, bodies = with_cpu(server, send)
     grown = status_kib(pids, "VmHWM") - before
     return {
-        "value": round(cpu / MEBIBYTES * 1e6, 4),
+        "value": round(cpu / bodies / MEBIBYTES * 1e6, 4),
+        "bodies": bodies,
         "cpu_seconds": round(cpu, 6),
         "seconds": round(time.monotonic() - started, 3),
         "peak_mib": round(grown / 1024, 2),

@@ -32,7 +32,7 @@ ROWS = (
     "once",
     "tls",
 )
-ROWS += ("upload", "download", "latency", "mysql-one", "mysql-twenty", "mysql-update", "sqlite-one")
+ROWS += ("upload", "download", "latency", "steady", "mysql-one", "mysql-twenty", "mysql-update", "sqlite-one")
 UNITS = {"us": "", "us/MiB": ", µs a MiB", "ms": ", p99 in ms"}
 EACH = ("plaintext", "json", "mysql-one")
 METHOD = """\

@@ -224,6 +224,7 @@ Latency is taken at half of the rate that the contender reached under wrk a seco
 fall due at random (a Poisson process), on 256 connections, whatever the answers do, and each is timed from when it was
 due. The client is ours, in Python, and part of these figures: the row of the limit shows how large a part.
 """
+STEADY = f"It is taken once more where all have the same load, {BY_NAME['steady'].rate:,} requests a second.\n"
 
 
 def told(results: Results) -> str:
@@ -249,6 +250,8 @@ def markdown(records: Sequence[Record]) -> str:
     results = Results(records)
     compared = [COMPARED] if "script" in results.contenders else []
     parts = ["# Results\n", about(results), method(results), *compared, LATENCY]
+    if any(workload == "steady" for workload, _ in results.measured):
+        parts.append(STEADY)
     for group, workloads in groups(results):
         parts += [f"## {group.capitalize()}\n", f"In {'; '.join(units(workloads))}.\n"]
         parts += [as_markdown(rows(results, workloads))]

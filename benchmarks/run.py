@@ -11,6 +11,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from random import Random
+from statistics import median
 from typing import Any
 
 from benchmarks import checking, load, measure
@@ -24,18 +26,18 @@ from benchmarks.workloads import Workload
 
 # What a piece of each kind takes, in seconds besides the seconds of load; for the estimate only.
 TAKES = {
-    "wrk": 0.1,
-    "latency": 3.5,
-    "upload": 0.8,
-    "download": 0.8,
-    "idle": 1.5,
-    "import": 1,
-    "parts": 4,
-    "inside": 1.5,
+    "wrk": 0.05,
+    "latency": 0.4,
+    "upload": 0.1,
+    "download": 0.1,
+    "idle": 0.5,
+    "import": 0.5,
+    "parts": 2.5,
+    "inside": 0.8,
 }
-START = 0.6
+START = 0.5
+UNLOADED = ("idle", "import", "inside")
 SERVERLESS = ("import", "inside")
-LATENCY = 2  # seconds
 FAILURES = (DidNotAnswer, checking.WrongAnswer, RuntimeError, OSError)  # also no answer in time
 
 
@@ -51,19 +53,27 @@ class Plan:
     def rounds_of(self, workload: Workload) -> int:
         return min(workload.rounds, self.rounds)
 
+    def more_of(self, workload: Workload) -> int:
+        """Further rounds of some; none where rounds are few."""
+        return workload.more if self.rounds >= workload.rounds else 0
+
     def seconds_of(self, workload: Workload) -> int:
         return self.seconds * workload.lasts
 
     def takes(self, workload: Workload) -> float:
         """Seconds for one measurement."""
-        loaded = self.seconds_of(workload) if workload.kind == "wrk" else 0
+        loaded = 0 if workload.kind in UNLOADED else self.seconds_of(workload)
+        if workload.kind == "latency" and not workload.rate:
+            loaded += self.seconds  # to see how much is the most
         return loaded + TAKES[workload.kind]
 
     def seconds_in_all(self) -> float:
         total = 0.0
         for workload in self.workloads:
             able, _ = contenders(workload, self.peers)
-            total += len(able) * (START + self.rounds_of(workload) * self.takes(workload))
+            some = sum(each.peer.kind != "peer" for each in able) + 1
+            pieces = len(able) * self.rounds_of(workload) + some * self.more_of(workload)
+            total += len(able) * START + pieces * self.takes(workload)
         return total
 
 
@@ -90,8 +100,11 @@ class Benchmark:
         self._progress.skip((len(able) - len(todo)) * (START + self._plan.takes(workload)))
         self._fleet.keep({Fleet.key(workload, each) for each in todo} if workload.kind not in SERVERLESS else set())
         todo = [each for each in todo if self._prepare(workload, each)]
-        for number in range(1, self._plan.rounds_of(workload) + 1):
-            for each in todo[number:] + todo[:number]:  # nobody always follows the same one
+        for number in range(1, self._plan.rounds_of(workload) + self._plan.more_of(workload) + 1):
+            Random(f"{workload.name} {number}").shuffle(todo)  # nobody always follows the same one
+            for each in todo:
+                if number > self._last(workload, each):
+                    continue
                 done = self._records.has(
                     record="measurement", workload=workload.name, contender=each.name, round=number
                 )
@@ -112,9 +125,23 @@ class Benchmark:
         self._records.add(record="workload", name=workload.name, title=workload.title, command=command)
 
     def _settled(self, workload: Workload, contender: Contender) -> bool:
-        last = self._plan.rounds_of(workload)
-        wanted = {"workload": workload.name, "contender": contender.name}
-        return self._missed(workload, contender) or self._records.has(record="measurement", round=last, **wanted)
+        wanted = {"workload": workload.name, "contender": contender.name, "round": self._last(workload, contender)}
+        return self._missed(workload, contender) or self._records.has(record="measurement", **wanted)
+
+    def _last(self, workload: Workload, contender: Contender) -> int:
+        """How many rounds it has: more of those whom an aim compares."""
+        rounds, more = self._plan.rounds_of(workload), self._plan.more_of(workload)
+        compared = contender.peer.kind != "peer" or contender.name == self._cheapest(workload, rounds)
+        return rounds + more if more and compared else rounds
+
+    def _cheapest(self, workload: Workload, rounds: int) -> str | None:
+        """The peer that cost least in the rounds of all."""
+        peers = {each["name"] for each in self._records.all if each["record"] == "contender" and each["kind"] == "peer"}
+        found: dict[str, list[float]] = {}
+        for each in self._records.all:
+            if each["record"] == "measurement" and each["workload"] == workload.name and each["round"] <= rounds:
+                found.setdefault(each["contender"], []).append(each["value"])
+        return min(peers & found.keys(), key=lambda name: median(found[name]), default=None)
 
     def _missed(self, workload: Workload, contender: Contender) -> bool:
         return self._records.has(record="missing", workload=workload.name, contender=contender.name)
@@ -197,11 +224,11 @@ class Benchmark:
         if workload.kind == "parts":
             return measure.parts(server, self._plan.seconds, python, place.databases["mysql"])
         if workload.kind == "latency":
-            return measure.latency(workload, server, LATENCY)
+            return measure.latency(workload, server, self._plan.seconds_of(workload))
         if workload.kind == "idle":
             return measure.idle(server)
         if workload.kind in ("upload", "download"):
-            return measure.body(workload, server)
+            return measure.body(workload, server, self._plan.seconds_of(workload))
         found, _ = measure.requests(workload, server, self._plan.seconds_of(workload))
         return found
 

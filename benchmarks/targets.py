@@ -72,7 +72,7 @@ def against_script() -> Iterator[Target]:
 
 def against_peers() -> Iterator[Target]:
     ceilings = dict.fromkeys(("plaintext", "browser", "json", "params", "routes", "post"), 0.6)
-    ceilings |= {"pipelined": 0.4, "once": 1.0, "upload": 1.0, "download": 1.0, "latency": 1.0}
+    ceilings |= {"pipelined": 0.4, "once": 1.0, "upload": 1.0, "download": 1.0, "latency": 1.0, "steady": 1.0}
     for workload, most in ceilings.items():
         yield Target(workload, UVLOOP, "the best peer", most)
     yield Target("plaintext", ASYNCIO, "the best peer", 1.0)

@@ -86,6 +86,15 @@ def _part(name: str, title: str, **more: Any) -> Workload:
     return Workload(name, title, "parts", **{"kind": "inside", "unit": "ratio", "second": True, **more})
 
 
+def _latency(name: str, title: str, **more: Any) -> Workload:
+    told = {"kind": "latency", "connections": 256, "rounds": 5, "lasts": 2, "unit": "ms", "limit": True}
+    return Workload(name, title, "latency", **{**told, **more})
+
+
+def _body(name: str, title: str, **more: Any) -> Workload:
+    return Workload(name, title, "bodies", more=4, unit="us/MiB", **more)
+
+
 def _database(name: str, title: str, path: str, **more: Any) -> Workload:
     return Workload(name, title, "database", path=path, expect=None, compare="json", **more)
 
@@ -96,16 +105,15 @@ WORKLOADS = [
     _aimed("plaintext", "plaintext, wrk's bare head", script=True),
     _aimed("browser", "plaintext, a browser's head", headers=BROWSER, script=True),
     _request("another", "plaintext, another query each time", path="/plaintext?n={new}", second=True),
-    _request("json", "JSON", path="/json", expect=content.OBJECT, compare="json", second=True),
-    _request(
+    _aimed("json", "JSON", path="/json", expect=content.OBJECT, compare="json"),
+    _aimed(
         "params",
         "path parameter and query",
         path=POST,
         compare="json",
         expect={"id": 7, "slug": "on-numbers", "page": 2},
-        second=True,
     ),
-    _request("routes", "the last of 100 routes", path="/r99/7", expect={"id": 7}, compare="json", second=True),
+    _aimed("routes", "the last of 100 routes", path="/r99/7", expect={"id": 7}, compare="json"),
     _request(
         "post",
         "POST of 1 KiB JSON, validated",
@@ -115,8 +123,9 @@ WORKLOADS = [
         body=json.dumps(ORDER),
         expect=RECEIPT,
         compare="json",
+        more=4,
     ),
-    _request("pipelined", "pipelined, 16 deep", depth=16, variant="burst"),
+    _request("pipelined", "pipelined, 16 deep", depth=16, variant="burst", more=4),
     _request("large", "answer of 64 KiB", path="/large", expect=content.LARGE.decode(), rounds=3),
     _request("page", "page from a template", path="/page", expect=PAGE, compare="html", rounds=3),
     Workload(
@@ -125,6 +134,8 @@ WORKLOADS = [
         "connections",
         headers=(("Connection", "close"),),
         variant="once",
+        rounds=5,
+        more=4,
         limit=True,
         script=True,
         second=True,
@@ -132,9 +143,11 @@ WORKLOADS = [
     Workload("tls", "TLS", "connections", variant="tls", connections=16, lasts=2, limit=True),
     Workload("c1", "1 connection", "connections", connections=1, limit=True),
     Workload("c512", "512 connections", "connections", connections=512, limit=True),
-    Workload("latency", "latency at half load", "latency", kind="latency", connections=256, unit="ms", limit=True),
-    Workload("upload", "100 MiB up", "bodies", kind="upload", path="/upload", method="POST", unit="us/MiB"),
-    Workload("download", "100 MiB down", "bodies", kind="download", path="/download", unit="us/MiB"),
+    _latency("latency", "latency at half load"),
+    # About half of what the slowest of all can bear, a synchronous one.
+    _latency("steady", "latency at 1,500 requests a second", rate=1500),
+    _body("upload", "100 MiB up", kind="upload", path="/upload", method="POST"),
+    _body("download", "100 MiB down", kind="download", path="/download"),
     Workload(
         "idle", "memory of an idle connection", "memory", kind="idle", rounds=1, unit="KiB", limit=True, second=True
     ),
@@ -144,6 +157,7 @@ WORKLOADS = [
         "mysql-parts",
         "one user, MariaDB, in plaintext and the driver alone",
         kind="parts",
+        more=6,
         path="/db/{id}",
         expect=None,
         compare="json",
