@@ -1,14 +1,13 @@
 """What a part costs by itself, without a socket: `python -m benchmarks.inside lookup`, in a process of its own.
 
-Owns: finding a route among few and many, the driver's query; what of `benchmarks.heads` a full run shows.
+Owns: finding a route among few and many; what of `benchmarks.heads` a full run shows.
 Must not know: servers, wrk, rounds.
 Invariant: what is compared is measured in turn, in CPU time, and the median of the turns counts; what was parsed or
-found is looked at. Prints one JSON object: `value`, a ratio (of `driver` microseconds), and `parts_us`.
+found is looked at. Prints one JSON object: `value`, a ratio, and `parts_us`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import statistics
 import sys
@@ -24,7 +23,6 @@ from minihttp.routing import Router
 TURNS = 15
 ROUTES = (10, 100, 1000, 10_000)
 HEADS = 2000  # a turn
-QUERIES, CONNECTIONS = 8000, 8
 
 
 def cost(work: Callable[[], Any], times: int) -> float:
@@ -102,49 +100,12 @@ def head(shape: str) -> dict[str, Any]:
     return judged({name: [each / 1000 for each in costs] for name, costs in found}, "minihttp", "httptools")
 
 
-# --- asking the database ---------------------------------------------------------------------------------------------
-
-
-async def ask(url: str) -> dict[str, Any]:
-    """The driver alone: a connection and a prepared statement for each of eight tasks."""
-    import asyncmy
-
-    from benchmarks.layers.by_hand import ONE, MySQL
-
-    connections = [await asyncmy.connect(**MySQL(url).options()) for _ in range(CONNECTIONS)]
-    prepared = [await each.prepare(ONE.replace("%s", "?")) for each in connections]
-
-    async def work(statement: Any, count: int) -> None:
-        for number in range(count):
-            rows = (await statement.execute((number % 1000 + 1,))).rows
-            if rows[0][0] != number % 1000 + 1:
-                raise ValueError(rows)
-
-    async def together(count: int) -> None:
-        await asyncio.gather(*(work(each, count) for each in prepared))
-
-    await together(100)
-    before = time.process_time_ns()
-    await together(QUERIES // CONNECTIONS)
-    used = (time.process_time_ns() - before) / QUERIES / 1000
-    for each in connections:
-        await each.ensure_closed()
-    return {"value": round(used, 4)}
-
-
-def driver() -> dict[str, Any]:
-    import uvloop
-
-    return uvloop.run(ask(sys.argv[2]))
-
-
 MEASURED: dict[str, Callable[[], dict[str, Any]]] = {
     "lookup": lookup,
     "cold": lambda: head("bare, every line new"),
     "cold-browser": lambda: head("browser, every line new"),
     "warm": lambda: head("bare, the same"),
     "warm-browser": lambda: head("browser, the same"),
-    "driver": driver,
 }
 
 if __name__ == "__main__":

@@ -73,18 +73,24 @@ def latency(workload: Workload, server: Server, seconds: int) -> dict[str, Any]:
     }
 
 
-def parts(server: Server, seconds: int, python: Path, database: str) -> dict[str, Any]:
-    """A request with a query, in one without and the driver's query alone, all three just now."""
-    whole, _ = requests(BY_NAME["mysql-one"], server, seconds)
-    plain, _ = requests(BY_NAME["plaintext"], server, seconds)
-    driver = inside("driver", python, database)["value"]
-    named = {"one user": whole["value"], "plaintext": plain["value"], "the driver alone": driver}
-    return {"value": round(whole["value"] / (plain["value"] + driver), 4), "parts_us": named}
+def parts(server: Server, driver: Server, limit: Server, seconds: int) -> dict[str, Any]:
+    """A request with a query, in one without and the driver's query alone, all just now and under the same load.
+
+    The driver alone is what canned bytes cost after a query, less what they cost without.
+    """
+
+    def cost(name: str, asked: Server) -> float:
+        return float(requests(BY_NAME[name], asked, seconds)[0]["value"])
+
+    whole, plain = cost("mysql-one", server), cost("plaintext", server)
+    alone = round(cost("mysql-one", driver) - cost("mysql-one", limit), 4)
+    named = {"one user": whole, "plaintext": plain, "the driver alone": alone}
+    return {"value": round(whole / (plain + alone), 4), "parts_us": named}
 
 
-def inside(name: str, python: Path, *arguments: str) -> dict[str, Any]:
+def inside(name: str, python: Path) -> dict[str, Any]:
     """What `benchmarks.inside` finds, in a process of its own. Raises RuntimeError."""
-    command = pinned([str(python), "-m", "benchmarks.inside", name, *arguments], SERVER_CORE)
+    command = pinned([str(python), "-m", "benchmarks.inside", name], SERVER_CORE)
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{name}: {done.stderr.strip()[-300:]}")

@@ -84,6 +84,7 @@ MINIHTTP = Peer(
     ways=(REPOSITORY, HAND),
 )
 LIMITED = Peer("limit", "limit_app", LIMIT + " uvloop {port}", "{certificate}", "limit", packages=("uvloop",))
+DRIVER = replace(LIMITED, name="driver", app="driver_app", command="{bin}/python -m benchmarks.apps.driver_app {port}")
 UNCHECKED = Peer("script", "script_app", SCRIPT + " uvloop {port}", kind="script", packages=("uvloop",))
 FIRST = [
     MINIHTTP,

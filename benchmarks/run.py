@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from statistics import median
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 from benchmarks import checking, load, measure
 from benchmarks.contenders import Contender, Fleet, contenders
 from benchmarks.install import PROJECT
-from benchmarks.peers import Peer
+from benchmarks.peers import DRIVER, LIMITED, Peer
 from benchmarks.processes import DidNotAnswer, Server
 from benchmarks.progress import Progress
 from benchmarks.records import Records
@@ -222,7 +222,9 @@ class Benchmark:
             return measure.inside(workload.name, python)
         server = self._fleet.serve(workload, contender)
         if workload.kind == "parts":
-            return measure.parts(server, self._plan.seconds, python, place.databases["mysql"])
+            bounds = (replace(each, python=contender.peer.python) for each in (DRIVER, LIMITED))
+            beside = (self._fleet.serve(workload, Contender(each, contender.way)) for each in bounds)
+            return measure.parts(server, *beside, self._plan.seconds)
         if workload.kind == "latency":
             return measure.latency(workload, server, self._plan.seconds_of(workload))
         if workload.kind == "idle":
