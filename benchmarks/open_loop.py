@@ -111,7 +111,7 @@ class Client:
                 if descriptor not in asked:
                     raise WrongAnswer("latency: bytes, or an end, that nobody asked for")
                 data = read(descriptor)
-                if begun or data != answer:  # the same bytes as before are an answer
+                if data != answer:  # the same bytes as before are an answer
                     begun[descriptor] = data = begun.get(descriptor, b"") + data
                     if not complete(data):
                         continue

@@ -7,13 +7,15 @@ import json
 import os
 import re
 import select
+import socket
 import sqlite3
 import statistics
 import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import pairwise
@@ -377,6 +379,53 @@ def test_latency_counts_from_when_a_request_was_due(place: Place) -> None:
             spent = (time.perf_counter() - before) * 1e6
         assert spent / 2 < seen.latencies[-1] <= spent  # the last waited all the time, not only for its own answer
         assert seen.late[250] < seen.latencies[250] / 10  # which is nobody's fault but the server's
+
+
+WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\nHello, world!"
+
+
+def ask_twice(answer: Callable[[list[socket.socket]], None]) -> open_loop.Seen:
+    """Two connections that have had their first answer are asked again, 50 ms apart; then `answer` has both."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, ExitStack() as stack, ThreadPoolExecutor(1) as thread:
+
+        def serve() -> None:
+            peers = [stack.enter_context(listener.accept()[0])]
+            peers[0].recv(1024)
+            peers[0].sendall(WHOLE)
+            peers.append(stack.enter_context(listener.accept()[0]))
+            peers[1].recv(1024)
+            peers[1].sendall(WHOLE)
+            peers[0].recv(1024)
+            answer(peers)
+
+        served = thread.submit(serve)
+        seen = open_loop.Client(listener.getsockname()[1], 2, stack).run([0, 50_000_000])
+        served.result()
+        return seen
+
+
+def test_an_answer_may_come_in_pieces_and_the_next_one_before_its_end() -> None:
+    def answer(peers: list[socket.socket]) -> None:
+        peers[0].sendall(WHOLE[:50])
+        peers[1].recv(1024)  # by now the piece has been read
+        peers[1].sendall(WHOLE)
+        peers[0].sendall(WHOLE[50:])
+
+    assert ask_twice(answer).latencies[1] > 50_000  # it ended after the second was due
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (lambda peers: peers[0].close(), "closed instead of answered"),
+        (lambda peers: peers[1].sendall(b"?"), "nobody asked for"),
+        (lambda peers: peers[0].sendall(WHOLE.replace(b"200", b"503")), "503"),
+    ],
+    ids=["closed", "unasked", "refused"],
+)
+def test_what_is_no_answer_ends_the_measurement(answer: Callable[[list[socket.socket]], None], said: str) -> None:
+    with pytest.raises(checking.WrongAnswer, match=said):
+        ask_twice(answer)
 
 
 def test_requests_are_due_at_random_at_their_rate() -> None:
