@@ -99,21 +99,21 @@ def inside(name: str, python: Path) -> dict[str, Any]:
 
 
 def body(workload: Workload, server: Server, seconds: float) -> dict[str, Any]:
-    """CPU per MiB of bodies of 100 MiB, as many as it takes to fill the time, and by how much memory grew at most."""
+    """CPU per MiB of bodies of 100 MiB, as many as fill the time; by how much memory grew at most, of the first."""
     pids = server.pids
     forget_peak(pids)
     before = status_kib(pids, "VmRSS")
     started = time.monotonic()
 
-    def send() -> int:
-        bodies = 0
-        while not bodies or time.monotonic() - started < seconds:
+    def send() -> list[int]:
+        peaks: list[int] = []
+        while not peaks or time.monotonic() - started < seconds:
             getattr(streams, workload.kind)(workload, server.port)
-            bodies += 1
-        return bodies
+            peaks.append(status_kib(pids, "VmHWM"))
+        return peaks
 
-    cpu, bodies = with_cpu(server, send)
-    grown = status_kib(pids, "VmHWM") - before
+    cpu, peaks = with_cpu(server, send)
+    bodies, grown = len(peaks), peaks[0] - before
     return {
         "value": round(cpu / bodies / MEBIBYTES * 1e6, 4),
         "bodies": bodies,

@@ -593,11 +593,13 @@ def test_bodies_follow_each_other_until_the_time_is_over(place: Place, monkeypat
 
     monkeypatch.setattr(measure.streams, "upload", send)
     monkeypatch.setattr(measure.time, "monotonic", lambda: sum(sent))
+    monkeypatch.setattr(measure, "status_kib", lambda pids, field: 1024 * (10 + len(sent) ** 2))
     with Fleet(place) as fleet:
         server = fleet.serve(BY_NAME["plaintext"], limit())
         found = measure.body(BY_NAME["upload"], server, 1)
         assert (len(sent), found["bodies"], found["seconds"]) == (3, 3, 1.2)
         assert found["value"] == pytest.approx(found["cpu_seconds"] / 300 * 1e6, abs=0.01)
+        assert found["peak_mib"] == 1.0  # of the first
         assert measure.body(BY_NAME["upload"], server, 0)["bodies"] == 1
 
 
