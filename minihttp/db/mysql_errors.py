@@ -60,8 +60,10 @@ SENTENCES: tuple[tuple[frozenset[int], type[DatabaseError], str], ...] = (
 NOT_SENT = 2006  # the driver found the connection closed before it wrote the statement
 
 KEY = re.compile(r"for key '(?:[^'.]*\.)?([^']*)'\s*\Z")  # MySQL names its table too, MariaDB does not
-# MariaDB calls a CHECK that stands at a column by table and column.
-NAMED = re.compile(r"CONSTRAINT `(?:[^`.]*\.)?([^`]*)`|[Cc]heck constraint '([^']*)'|Column '([^']*)'|Field '([^']*)'")
+# MariaDB calls a CHECK that stands at a column by table and column; a name of one's own may have a dot too.
+NAMED = re.compile(
+    r"CONSTRAINT `(?:([^`]*)\.(?=[^`]*` failed .*\.`\1`))?([^`]*)`|(?:[Cc]heck constraint|Column|Field) '([^']*)'"
+)
 REPEATED_VALUE = re.compile(r"(value)s?:? '.*'(?= for |\Z)", re.DOTALL)
 
 
@@ -109,7 +111,7 @@ def lost(code: int, text: str, keyword: str, in_transaction: bool) -> DatabaseEr
 def broken_constraint(code: int, text: str) -> IntegrityError:
     kind = KINDS[code]
     match = KEY.search(text) if kind == "unique" else NAMED.search(text)
-    name = next((group for group in match.groups() if group), None) if match else None
+    name = match[match.lastindex or 0] if match else None
     words = {
         "unique": "there is a row with this value already",
         "foreign key": "a row refers to another that is not there, or is referred to and cannot go",

@@ -77,6 +77,15 @@ async def test_strict_about_values(db):
         await db.execute("INSERT INTO t (a) VALUES (:a)", a=2**40)
 
 
+async def test_names_of_constraints_with_a_dot(db):
+    await db.script("CREATE TABLE u (a INT CHECK (a < 9), b INT, CONSTRAINT `b.low` CHECK (b < 9)) ENGINE=InnoDB")
+    await db.script("CREATE TABLE v (b INT, CONSTRAINT `v.b` FOREIGN KEY (b) REFERENCES t (id)) ENGINE=InnoDB")
+    for sql, name in (("u (a)", "a"), ("u (b)", "b.low"), ("v (b)", "v.b")):
+        with pytest.raises(IntegrityError) as caught:
+            await db.execute(f"INSERT INTO {sql} VALUES (10)")
+        assert caught.value.constraint == name
+
+
 async def test_more_values_than_the_server_takes(db):
     most = 65_535
 
