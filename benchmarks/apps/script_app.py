@@ -1,6 +1,6 @@
 """A script without checks: what a request costs in Python where nothing is looked at; on asyncio or uvloop.
 
-Owns: a head that is split and remembered, a dict of routes, one Task for each request, one format for answers.
+Owns: a head that is split and remembered, a dict of routes, a Request and a Task for each, one format for answers.
 Must not know: limits, deadlines, errors, bodies, pipelining: a request that is not right ends its connection at best.
 Invariant: none of what is left out would make it quicker. It is no server, and stands in no rank: it shows what the
 checks, limits and deadlines of one may cost.
@@ -12,14 +12,15 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
-from typing import NamedTuple
+
+Head = tuple[str, str, str, dict[str, str]]
 
 
-class Request(NamedTuple):
-    method: str
-    path: str
-    query: str
-    headers: dict[str, str]
+class Request:
+    __slots__ = ("headers", "method", "path", "query")
+
+    def __init__(self, method: str, path: str, query: str, headers: dict[str, str]) -> None:
+        self.method, self.path, self.query, self.headers = method, path, query, headers
 
 
 async def plaintext(request: Request) -> str:
@@ -29,12 +30,12 @@ async def plaintext(request: Request) -> str:
 ROUTES: dict[tuple[str, str], Callable[[Request], Awaitable[str]]] = {("GET", "/plaintext"): plaintext}
 
 
-def parse(head: bytes) -> Request:
+def parse(head: bytes) -> Head:
     line, *fields = head.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
     method, target, _ = line.split(" ")
     path, _, query = target.partition("?")
     named = (each.partition(":") for each in fields)
-    return Request(method, path, query, {name.lower(): value.strip() for name, _, value in named})
+    return method, path, query, {name.lower(): value.strip() for name, _, value in named}
 
 
 class Answers:
@@ -61,8 +62,8 @@ class Script(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if data != self.head:
-            self.head, self.request = data, parse(data)
-        self.task = self.answers.loop.create_task(self.answer(self.request))
+            self.head, self.parsed = data, parse(data)
+        self.task = self.answers.loop.create_task(self.answer(Request(*self.parsed)))
 
     async def answer(self, request: Request) -> None:
         body = (await ROUTES[request.method, request.path](request)).encode()
