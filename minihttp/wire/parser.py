@@ -145,7 +145,7 @@ class Parser:
         Raises ProtocolError for wrong chunks or trailers.
         """
         pieces = []
-        while (step := STEPS.get(self.state)) and (piece := step(self)) is not None:
+        while self.buffer and (step := STEPS.get(self.state)) and (piece := step(self)) is not None:
             pieces.append(piece)
         return b"".join(pieces) if len(pieces) != 1 else pieces[0]
 
@@ -232,12 +232,10 @@ class Parser:
         else:
             self.state, self._missing = State.LENGTH, length
 
-    def _take_data(self) -> bytes | None:
+    def _take_data(self) -> bytes:
         """Up to the missing bytes of a body or a chunk."""
         start = self._at
         data = self.buffer[start : start + self._missing]
-        if not data:
-            return None
         self._take(start + len(data))
         self._missing -= len(data)
         if self._missing == 0:
