@@ -162,8 +162,7 @@ def open_file(path: str) -> tuple[FileIO, int]:
         file = FileIO(path)  # nothing to buffer: each piece is larger
     except OSError as error:
         raise HTTPError(404, "there is no such file") from error
-    file.seek(0, 2)
-    length = file.tell()
+    length = file.seek(0, 2)
     file.seek(0)
     return file, length
 

@@ -278,8 +278,8 @@ def explain(error: OSError, options: Options) -> str:
         return f"{place} is in use: stop the program that listens there, or choose another place"
     if error.errno == errno.EACCES:
         return f"no permission to listen on {place}: ports below 1024 and foreign folders need more rights"
-    unknown = isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
-    if unknown or "could not bind on any" in str(error):  # asyncio's own words, from Python 3.13 on
+    # The last: asyncio's own words, from Python 3.13 on.
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL or "not bind on any" in str(error):
         return f"cannot listen on {place}: this machine has no such address"
     return f"cannot listen on {place}: {error.strerror or error}"
 
