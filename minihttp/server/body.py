@@ -30,8 +30,8 @@ class Body:
     """
 
     __slots__ = (
-        "_alarms", "_error", "_flow", "_limits", "_loop", "_over", "_parser", "_received", "_waited", "_waiter",
-        "expects", "trailers",
+        "_alarms", "_error", "_flow", "_limits", "_loop", "_over", "_parser", "_received", "_since", "_waited",
+        "_waiter", "expects", "trailers",
     )  # fmt: skip
 
     def __init__(
@@ -45,7 +45,8 @@ class Body:
         self._limits = limits
         self._loop = loop
         self._received = parser.buffered()
-        self._waited = 0.0
+        self._waited = 0.0  # seconds, in all
+        self._since = 0.0  # when the wait began
         self._waiter: asyncio.Future[None] | None = None
         self._over = False
         self._error: Exception | None = None
@@ -68,8 +69,12 @@ class Body:
         while True:
             if self._over:
                 raise RuntimeError("the request is over: its body can be read only while its handler runs")
-            if piece := self._take():
-                return piece
+            try:
+                if piece := self._parser.body():
+                    return piece
+            except ProtocolError as error:
+                self._error = error
+                raise
             if self._parser.state is State.HEAD:
                 self.trailers = self._parser.trailers
                 return b""
@@ -79,28 +84,22 @@ class Body:
                 raise RuntimeError("two tasks read the body of one request: read it in one of them")
             await self._wait()
 
-    def _take(self) -> bytes:
-        try:
-            return self._parser.body()
-        except ProtocolError as error:
-            self._error = error
-            raise
-
     async def _wait(self) -> None:
         waiting_for("body", "of the client's request")
         if self.expects and not self._parser.buffered():
             self._flow.write(CONTINUE)
         self.expects = False
         self._flow.read(True)
-        self._alarms.arm(Late.BODY, self._patience())
-        since = self._loop.time()
+        # One armed by an earlier wait rings early enough, and `look_at_pace` sets it anew: a quick client costs one.
+        if (patience := self._patience()) < self._limits.body_grace or Late.BODY not in self._alarms.armed:
+            self._alarms.arm(Late.BODY, patience)
+        self._since = self._loop.time()
         self._waiter = self._loop.create_future()
         try:
             await self._waiter
         finally:
             self._waiter = None
-            self._alarms.disarm(Late.BODY)
-            self._waited += self._loop.time() - since
+            self._waited += self._loop.time() - self._since
 
     def _patience(self) -> float:
         """Seconds until the body is too slow: after silence for the grace, or on average since its beginning."""
@@ -123,9 +122,13 @@ class Body:
         self._over = True
         self._wake()
 
-    def too_slow(self) -> None:
-        """The client has not sent fast enough (RFC 9110 15.5.9)."""
-        self.fail(ProtocolError("the request body came too slowly", 408, "RFC 9110 15.5.9"))
+    def look_at_pace(self) -> None:
+        """The alarm has rung while a handler waits: has the client not sent fast enough (RFC 9110 15.5.9)?"""
+        left = self._since + self._patience() - self._loop.time()
+        if left > 0:
+            self._alarms.arm(Late.BODY, left)
+        else:
+            self.fail(ProtocolError("the request body came too slowly", 408, "RFC 9110 15.5.9"))
 
     def lost(self) -> None:
         """The client is gone, or has closed its side in the middle of the body."""

@@ -142,8 +142,8 @@ class Connection(asyncio.Protocol):
         elif late is Late.HALF_CLOSED:
             self._client_left()
         elif late is Late.BODY:
-            if self._body is not None:
-                self._body.too_slow()
+            if self._body is not None and self._body.is_wanted:  # else the client has time
+                self._body.look_at_pace()
         elif self._task is not None:
             self.cancelled_for = late
             self._task.cancel()

@@ -167,7 +167,7 @@ class HTTPProtocol(Connection):
             self._body.end()
             self._body = None
         if alarms.armed:
-            alarms.disarm(Late.HANDLER, Late.HALF_CLOSED)
+            alarms.disarm(Late.BODY, Late.HANDLER, Late.HALF_CLOSED)
         if self.stage is not HANDLER:
             return
         if not self._persistent:

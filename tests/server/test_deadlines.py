@@ -266,12 +266,50 @@ async def test_time_that_the_handler_takes_does_not_count_against_the_body(serve
 
     host = await serve(handler, body_grace=0.05)
     end = await host.connect()
-    end.send(get("/", "content-length: 6", method="POST") + b"abc")
+    end.send(get("/", "content-length: 6", method="POST"))
     await end.until(lambda: end.protocol.stage is Stage.HANDLER)
+    await turns()
+    end.send(b"abc")
+    await end.until(lambda: end.protocol._body is not None and end.protocol._body._received == 3)
     host.service.loop.call_later(0.2, late.set)
     await late.wait()
     end.send(b"def")
     assert (await end.reply()).text == "abcdef"
+
+
+async def test_a_body_that_comes_quickly_costs_one_alarm(serve: Serve) -> None:
+    end = await (await serve(echo, body_grace=5, body_rate=1)).connect()
+    end.send(get("/", "content-length: 6", method="POST"))
+    await end.until(lambda: end.protocol.stage is Stage.HANDLER)
+    await turns()
+    body, alarms = end.protocol._body, end.protocol._alarms
+    assert body is not None
+    armed = alarms.armed
+    end.send(b"ab")
+    await end.until(lambda: body._received == 2)
+    await turns()
+    assert body.is_wanted
+    assert alarms.armed is armed
+    alarms.ring(armed[Late.BODY])  # armed for the first wait: the client is not too slow
+    assert Late.BODY in alarms.armed
+    body._waited = 6.0  # seconds; 4 bytes, one a second, are worth 5 + 4
+    end.send(b"cd")
+    await end.until(lambda: body._received == 4)
+    await turns()
+    assert alarms.armed[Late.BODY] <= alarms._deadlines.now + 3
+    end.send(b"ef")
+    assert (await end.reply()).text == "abcdef"
+    assert not alarms.armed
+
+
+async def test_a_body_is_408_though_its_alarm_was_armed_for_an_earlier_wait(serve: Serve) -> None:
+    end = await (await serve(echo, body_grace=0.3)).connect()
+    end.send(get("/", "content-length: 6", method="POST"))
+    await end.until(lambda: end.protocol.stage is Stage.HANDLER)
+    await turns()
+    alarms = end.protocol._alarms
+    alarms.ring(alarms.armed[Late.BODY])
+    assert (await end.last()).status == 408
 
 
 async def test_an_unread_body_that_stops_coming_ends_the_connection(serve: Serve) -> None:

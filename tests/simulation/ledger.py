@@ -271,6 +271,9 @@ class Ledger:
         stage, limits = self.probe.stage, self.limits
         if late is Late.STAGE and (stage is Stage.HANDLER or self.aborted):
             return  # of the stage before, or with another: it ends nothing
+        body = self.probe._body
+        if late is Late.BODY and (body is None or not body.is_wanted or self.body_patience() > EPSILON):
+            return  # it looks whether the client is too slow, and it is not; a 408 now would be for no reason
         self.say(f"late: {late.name} in {stage.name}")
         self.expiring = late
         self.expired.add(late)
@@ -286,8 +289,8 @@ class Ledger:
                 )
         elif late is Late.WRITE and self.full_at is not None:
             late_at = self.full_at + limits.write_timeout
-        elif late is Late.BODY and self.probe._body is not None and self.probe._body._waiter is not None:
-            late_at = self.now + self.body_patience()
+        elif late is Late.BODY:
+            late_at = self.now
         elif late is Late.HANDLER and self.run is not None and self.run.deadline is not None:
             late_at, self.run.was_late = self.run.deadline, True
         elif late is Late.HALF_CLOSED:
