@@ -149,11 +149,12 @@ class HTTPProtocol(Connection):
 
     def _read_ahead(self, count: int) -> None:
         """Bytes came that cannot be handled yet: of the running request's body, or of requests after it."""
-        body = self._body if self._parser.state is not AT_HEAD else None
-        if body is not None and count:  # room for answers is no news of the body
-            body.arrived(count)
-        # Of a body that is wanted too: uvloop reads megabytes before the handler has its turn.
-        if self._parser.buffered() >= self.service.limits.pipeline or (body is not None and not body.is_wanted):
+        most = self.service.limits.pipeline
+        if count and self._body is not None and self._parser.state is not AT_HEAD:  # room is no news of the body
+            self._body.arrived(count)
+            # One usual read of what is wanted costs no pause; but uvloop reads megabytes before the handler's turn.
+            most = 2 * most if self._body.is_wanted else 0
+        if self._parser.buffered() >= most:
             self._flow.read(False)
             self._restless = True
 

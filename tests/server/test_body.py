@@ -84,6 +84,39 @@ async def test_a_handler_that_does_not_read_pauses_the_client(serve: Serve) -> N
     assert (await end.reply()).text == str(size)
 
 
+async def test_only_much_of_a_body_that_is_wanted_pauses_the_client(serve: Serve) -> None:
+    end = await (await serve(echo, pipeline=1024)).connect()
+    end.send(get("/", "content-length: 6000", method="POST"))
+    await end.until(lambda: end.protocol.stage is Stage.HANDLER)
+    await turns()
+    for size, reads in ((2047, True), (2048, False)):
+        end.protocol.data_received(b"x" * size)  # as a loop does that has more to read before the handler's turn
+        assert end.transport.is_reading() is reads
+        await turns()
+        assert end.transport.is_reading()
+    end.send(b"x" * (6000 - 2047 - 2048))
+    assert (await end.reply()).text == "x" * 6000
+
+
+async def test_a_client_is_not_paused_before_its_body_has_begun(serve: Serve) -> None:
+    go = asyncio.Event()
+
+    async def handler(request: Request) -> Response:
+        await go.wait()
+        return await echo(request)
+
+    end = await (await serve(handler)).connect()
+    end.send(get("/", "content-length: 6", method="POST"))
+    await end.until(lambda: end.protocol.stage is Stage.HANDLER)
+    await turns()
+    assert end.transport.is_reading()
+    end.send(b"abc")
+    await end.until(lambda: not end.transport.is_reading())
+    end.send(b"def")
+    go.set()
+    assert (await end.reply()).text == "abcdef"
+
+
 # -- Expect: 100-continue (RFC 9110 10.1.1) --------------------------------------------------------------------------
 
 
