@@ -69,12 +69,8 @@ class Body:
         while True:
             if self._over:
                 raise RuntimeError("the request is over: its body can be read only while its handler runs")
-            try:
-                if piece := self._parser.body():
-                    return piece
-            except ProtocolError as error:
-                self._error = error
-                raise
+            if piece := self._parser.body():
+                return piece
             if self._parser.state is State.HEAD:
                 self.trailers = self._parser.trailers
                 return b""
