@@ -76,6 +76,7 @@ class TimedSelector(selectors.DefaultSelector):
         since, turns.busy_since = turns.busy_since, 0.0
         if since and asked - since > NOTICED:
             turns.late(since, asked)
+            timeout = 0  # whom it told may have asked for the next turn, of which `timeout` knows nothing
         events = self._select(timeout)
         turns.before, turns.now = turns.now, perf_counter()
         turns.busy_since = turns.now

@@ -50,6 +50,30 @@ def test_a_watched_loop_tells_when_it_works_and_when_it_waits() -> None:
         loop.close()
 
 
+def test_what_is_done_about_a_long_turn_does_not_wait_for_the_next_event() -> None:
+    async def main(loop: WatchedLoop) -> None:
+        told = loop.create_future()
+
+        def late(start: float, end: float) -> None:
+            loop.turns.late = lambda start, end: None
+            loop.call_soon(told.set_result, None)
+
+        loop.turns.late = late
+        events: list[str] = []
+        loop.call_later(5, events.append, "a timer")
+        end = time.perf_counter() + 0.005
+        while time.perf_counter() < end:
+            pass
+        await told
+        assert not events
+
+    loop = WatchedLoop()
+    try:
+        loop.run_until_complete(main(loop))
+    finally:
+        loop.close()
+
+
 async def test_a_ping_is_answered_by_a_loop_that_turns() -> None:
     clock, late = Clock(), []
     loop = asyncio.get_running_loop()
