@@ -82,7 +82,7 @@ def blame(seen: Iterable[Spot], held_gil: bool = False) -> Blame:
     inside = list(takewhile(lambda each: not LOOP.search(each.code.co_filename), seen))
     if not inside:
         return Blame(None)
-    leaf, root = f"{inside[0].code.co_filename} {inside[0].code.co_name}", inside[-1].frame
+    leaf, root = f"{inside[0].code.co_filename} {inside[0].code.co_name}", hash((inside[-1].frame, id(inside[-1].code)))
     for each in inside:
         if is_yours(each.code.co_filename):
             place = Place(each.code.co_filename, each.line)

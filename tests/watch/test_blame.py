@@ -29,7 +29,7 @@ from minihttp import App, Request, Response
 from minihttp.app import loop_factory
 from minihttp.testing import Client
 from minihttp.watch import blame as module
-from minihttp.watch.blame import Blame, blame, fix_for, look, verdict
+from minihttp.watch.blame import Blame, Spot, blame, fix_for, look, verdict
 from minihttp.watch.judge import conclude
 from minihttp.watch.loop import Ping, Turns, WatchedLoop
 from minihttp.watch.source import Place, declared
@@ -334,6 +334,11 @@ async def test_the_function_that_answers_is_known_below_middleware_and_helpers(p
     assert [(each.function, each.handler) for each in seen] == [("helper", name), ("helper", "bare")]
     assert seen[1].functions == (declared(bare), declared(helper)), "not of the server, nor of middleware"
     assert seen[0].functions[1:] == seen[1].functions[1:]
+
+
+def test_a_frame_at_the_same_place_in_memory_is_of_another_step_if_of_another_function() -> None:
+    one, two = (Spot(each.__code__, 1, 0, 4711) for each in (declared, blame))
+    assert blame([one]).root == blame([one]).root != blame([two]).root
 
 
 def test_the_line_seen_most_often_in_the_function_seen_most_often() -> None:
