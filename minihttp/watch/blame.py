@@ -77,12 +77,13 @@ def look(frame: FrameType) -> list[Spot]:
     return [Spot(each.f_code, each.f_lineno, each.f_lasti, id(each)) for each in stack(frame)]
 
 
-def blame(seen: Iterable[Spot], held_gil: bool = False) -> Blame:
-    """The innermost line of the application on a stack."""
+def blame(seen: Iterable[Spot], held_gil: bool = False, ended: int = 0) -> Blame:
+    """The innermost line of the application on a stack; `ended` is how many requests have: within a step none do."""
     inside = list(takewhile(lambda each: not LOOP.search(each.code.co_filename), seen))
     if not inside:
         return Blame(None)
-    leaf, root = f"{inside[0].code.co_filename} {inside[0].code.co_name}", hash((inside[-1].frame, id(inside[-1].code)))
+    leaf = f"{inside[0].code.co_filename} {inside[0].code.co_name}"
+    root = hash((inside[-1].frame, id(inside[-1].code), ended))  # a frame's place in memory is used again
     for each in inside:
         if is_yours(each.code.co_filename):
             place = Place(each.code.co_filename, each.line)

@@ -16,6 +16,7 @@ import warnings
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from time import perf_counter
 from typing import Any, TextIO, cast
 
@@ -124,7 +125,8 @@ class Watch:
         name = "uvloop" if type(loop).__module__.startswith("uvloop") else "asyncio"
         self.lanes = Lanes(recorder, self.route_of, name)
         self.judge = Judge(recorder, self.lanes, self.cards, self.declared_of)
-        self.watchdog = Watchdog(recorder.turns, ping, recorder.clock, recorder.limit, self._beat, self._look_around)
+        look = partial(recorder.look_around, loop=loop)
+        self.watchdog = Watchdog(recorder.turns, ping, recorder.clock, recorder.limit, self._beat, look, self._ended)
         self.judge.samples, self.judge.machine = self.watchdog.samples, self.watchdog.machine
         self._thread = threading.get_ident()
         self._idle_until = idle_time(loop.turns if isinstance(loop, WatchedLoop) else None)
@@ -171,8 +173,8 @@ class Watch:
         if self._idle_until is not None:
             self._idle = [*self._idle[-round(WINDOW) :], (now, self._idle_until(now))]
 
-    def _look_around(self, now: float) -> None:
-        self.recorder.look_around(now, self._loop)
+    def _ended(self) -> int:
+        return self._server.service.handled if self._server.sockets else 0
 
     def _look_at_the_queue(self) -> int:
         """How many clients wait to be accepted; L13 where they are too many. The queue is longest after a block."""

@@ -42,7 +42,8 @@ class Sample(NamedTuple):
 class Watchdog(threading.Thread):
     """Watches the thread it is made in. `judge(now)` is called at every beat, on this thread.
 
-    `look_around(now)` is called instead, once, when the loop seems to stand. `limit` is in seconds.
+    `look_around(now)` is called instead, once, when the loop seems to stand. `limit` is in seconds; `ended()` tells how
+    many requests have ended.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Watchdog(threading.Thread):
         limit: float,
         judge: Callable[[float], None],
         look_around: Callable[[float], None],
+        ended: Callable[[], int] = lambda: 0,
     ) -> None:
         super().__init__(name="minihttp-watchdog", daemon=True)
         self.samples: deque[Sample] = deque(maxlen=KEPT)
@@ -64,6 +66,7 @@ class Watchdog(threading.Thread):
         self._beat = limit / 2
         self._judge = judge
         self._look_around = look_around
+        self._ended = ended
         self._standing = 0.0  # since when, at the last look
         self._thread = threading.get_ident()
         self._schedule = open_schedule()
@@ -127,7 +130,7 @@ class Watchdog(threading.Thread):
             self._look_around(now)
         if self.standing_since() == since:
             held_gil = slept > self._limit and self._queued() - queued < slept / 2
-            self.samples.append(Sample(now, blame(seen, held_gil), slept))
+            self.samples.append(Sample(now, blame(seen, held_gil, self._ended()), slept))
 
     # -- the machine and the GIL -----------------------------------------------------------------------------------
 

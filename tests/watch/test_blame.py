@@ -339,6 +339,7 @@ async def test_the_function_that_answers_is_known_below_middleware_and_helpers(p
 def test_a_frame_at_the_same_place_in_memory_is_of_another_step_if_of_another_function() -> None:
     one, two = (Spot(each.__code__, 1, 0, 4711) for each in (declared, blame))
     assert blame([one]).root == blame([one]).root != blame([two]).root
+    assert blame([one], ended=1).root != blame([one], ended=2).root, "nor if a request has ended meanwhile"
 
 
 def test_the_line_seen_most_often_in_the_function_seen_most_often() -> None:

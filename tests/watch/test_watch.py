@@ -665,6 +665,33 @@ async def test_a_turn_made_of_many_requests(monkeypatch: pytest.MonkeyPatch, bud
         assert "in many small steps" in card_of(watch, "L4")["title"]
 
 
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_turn_made_of_many_requests_that_nobody_recorded(monkeypatch: pytest.MonkeyPatch, loop: str) -> None:
+    monkeypatch.setattr(module, "BUDGET", 0)
+    app = App()
+
+    @app.get("/crowd")
+    async def crowd(request: Request) -> str:
+        spin(0.002)
+        return "done"
+
+    async def main() -> None:
+        async with serving(app) as (watch, server):
+            await until(lambda: watch.recorder.left == 0)
+            clients = [await connect(server) for _ in range(100)]
+            async with asyncio.timeout(PATIENCE):
+                while "L4" not in lints(watch) or len({each.blame.root for each in watch.watchdog.samples}) < 10:
+                    for _, writer in clients:
+                        writer.write(b"GET /crowd HTTP/1.1\r\nhost: a\r\n\r\n")
+                    for reader, _ in clients:
+                        await reader.readuntil(b"done")
+            for _, writer in clients:
+                writer.close()
+
+    with asyncio.Runner(loop_factory=loop_factory(loop, watch=True)) as runner:
+        runner.run(main())
+
+
 async def test_queries_one_after_the_other(database_url: str) -> None:
     app, many = App(), "FROM number a, number b, number c"
 
