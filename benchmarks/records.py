@@ -5,7 +5,8 @@ Must not know: how anything is measured or shown.
 Invariant: a line is complete or not there; whatever is published can be computed from the file again.
 
 Records: `run` (first: commit, machine, versions, settings), `workload` (how it is loaded), `contender` (command, loop,
-versions), `answer`, `measurement`, `failure` and `missing` (with the reason), `end` (all that was planned is there).
+versions), `answer`, `measurement`, `failure` and `missing` (with the reason), `end` (all that was planned is there). A
+`disturbed` one was a measurement of a workload that has been measured again.
 """
 
 from __future__ import annotations

@@ -68,12 +68,20 @@ class Results:
         return median(found[0][each] / found[1][each] for each in rounds) if rounds else None
 
     def peers(self, workload: str, *, by_hand: bool | None = None) -> list[str]:
-        """The peers that were measured with it, the cheapest first; with a driver by hand only, or without, if said."""
+        """The peers that were measured with it; with a driver by hand only, or without, if said.
+
+        The cheapest first, in the rounds that all have: some have more, and those may have met a slower machine.
+        """
         named = [name for name, each in self.contenders.items() if each["kind"] == "peer"]
         if by_hand is not None:
             named = [name for name in named if (self.contenders[name]["way"] == HAND.name) is by_hand]
-        found = {name: value for name in named if (value := self.value(workload, name)) is not None}
-        return sorted(found, key=lambda name: found[name])
+        found = {
+            name: {each["round"]: float(each["value"]) for each in self.measured[workload, name]}
+            for name in named
+            if (workload, name) in self.measured
+        }
+        shared = set[int]().union(*found.values()).intersection(*found.values())
+        return sorted(found, key=lambda name: median(found[name][each] for each in shared or found[name]))
 
     def names(self, workloads: Iterable[Workload]) -> list[str]:
         """Who was measured with any of these: limits and scripts first, then by cost in their first workload."""
@@ -191,10 +199,12 @@ def about(results: Results) -> str:
     run, machine, versions = results.run, results.run["machine"], results.run["versions"]
     changed = f" with uncommitted changes ({run['changed']})" if run["changed"] else ""
     days = sorted({str(each["at"])[:10] for each in only(results.records, "measurement")})
+    again = dict.fromkeys(BY_NAME[each["workload"]].title for each in only(results.records, "disturbed"))
+    twice = f" Measured once more, because the machine had been disturbed: {'; '.join(again)}." if again else ""
     return (
         f"Commit {run['commit']}{changed}, {' to '.join(dict.fromkeys([days[0], days[-1]]))}, Python "
         f"{versions['first']['python']}, {machine['cpu']}, {machine['cores']} cores, {machine['system']}, wrk "
-        f"{versions['wrk']}, {versions['database']}. Off: {run['off']}.\n"
+        f"{versions['wrk']}, {versions['database']}. Off: {run['off']}.{twice}\n"
     )
 
 

@@ -100,7 +100,7 @@ TARGETS = [*against_limit(), *against_script(), *against_peers(), *by_itself()]
 
 
 def rivals(results: Results, target: Target) -> list[str]:
-    """Who is meant by `against`, among those that were measured."""
+    """Who is meant by `against`, the best first."""
     if target.against in ("the limit", "the script"):
         return [target.ours.replace(MINIHTTP.name, target.against.removeprefix("the "))]
     if target.against == "import bottle":
@@ -114,12 +114,10 @@ def verdict(results: Results, target: Target) -> Verdict:
         return Verdict(target, "", results.of(target.workload, target.ours, lambda each: float(each["peak_mib"])))
     if target.against is None:
         return Verdict(target, "", results.value(target.workload, target.ours))
-    values = {name: results.value(target.workload, name) for name in rivals(results, target)}
-    found = {name: value for name, value in values.items() if value is not None}
-    if not found:
-        return Verdict(target, "", None)
-    best = min(found, key=lambda name: found[name])
-    return Verdict(target, best, results.ratio(target.workload, target.ours, best))
+    for best in rivals(results, target):
+        if (ratio := results.ratio(target.workload, target.ours, best)) is not None:
+            return Verdict(target, best, ratio)
+    return Verdict(target, "", None)
 
 
 def verdicts(results: Results) -> list[Verdict]:

@@ -726,6 +726,32 @@ def test_the_readme_names_the_best_peer_of_each_workload() -> None:
     assert all(line.count("|") <= 5 for line in section.splitlines())  # it is read on a phone, too
 
 
+def test_the_best_peer_is_so_in_the_same_rounds_however_many_it_has() -> None:
+    slow = [measurement("plaintext", name, 90.0, at) for name in ("minihttp", "Sanic") for at in (2, 3)]
+    few = [
+        {"record": "run", **RUN},
+        *(contender(name, "peer") for name in ("Sanic", "Tornado")),
+        *(
+            measurement("plaintext", name, cost)
+            for name, cost in (("minihttp", 10.0), ("Tornado", 22.0), ("Sanic", 9.0))
+        ),
+    ]
+    for rounds, found in ((slow, "Sanic"), ([], "Sanic"), (slow[:2], "Sanic")):
+        results = report.Results([*few, *rounds])
+        assert results.peers("plaintext")[0] == found
+        assert targets.verdict(results, targets.Target("plaintext", "minihttp", "the best peer", 0.6)).other == found
+    assert report.Results(few[:3]).peers("plaintext") == []
+
+
+def test_what_was_measured_again_is_named() -> None:
+    disturbed = {**measurement("json", "minihttp", 30.0), "record": "disturbed"}
+    measured = [{"record": "run", **RUN}, measurement("json", "minihttp", 20.0)]
+    assert "once more" not in report.about(report.Results(measured))
+    results = report.Results([*measured, disturbed])
+    assert "Measured once more, because the machine had been disturbed: JSON." in report.about(results)
+    assert results.value("json", "minihttp") == 20.0
+
+
 def test_a_target_is_a_ratio_to_the_limit_or_to_the_best_of_those_it_names() -> None:
     results = report.Results(
         [
