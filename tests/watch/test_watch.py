@@ -672,7 +672,7 @@ def test_a_turn_made_of_many_requests_that_nobody_recorded(monkeypatch: pytest.M
 
     @app.get("/crowd")
     async def crowd(request: Request) -> str:
-        spin(0.002)
+        spin(0.006)  # long enough for several looks at a turn where steps run within it (Python 3.12)
         return "done"
 
     async def main() -> None:
