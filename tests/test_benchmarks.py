@@ -741,6 +741,8 @@ def test_the_best_peer_is_so_in_the_same_rounds_however_many_it_has() -> None:
         assert results.peers("plaintext")[0] == found
         assert targets.verdict(results, targets.Target("plaintext", "minihttp", "the best peer", 0.6)).other == found
     assert report.Results(few[:3]).peers("plaintext") == []
+    apart = [*few[:3], measurement("plaintext", "Sanic", 9.0), measurement("plaintext", "Tornado", 8.0, 2)]
+    assert report.Results(apart).peers("plaintext") == ["Tornado", "Sanic"], "a run that was interrupted"
 
 
 def test_what_was_measured_again_is_named() -> None:
